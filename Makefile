@@ -1,0 +1,55 @@
+# onehop: `make lab` shows the network, `make test` runs everything that CI runs.
+SHELL := /bin/bash -o pipefail
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(wildcard engine/*.pyx engine/*.pxd) setup.py pyproject.toml
+
+.PHONY: help setup packages lab test bench bench-quick lint debug clean
+
+help:  ## what can be made
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+packages:  # Debian packages, where some are missing
+	@.ci/packages
+
+$(VENV)/.installed: requirements.lock build-constraints.txt | packages
+	@command -v uv >/dev/null || python3 -m pip install --quiet --break-system-packages uv \
+	  || { echo "uv is missing and pip could not install it: is the package index reachable?"; exit 1; }
+	@test -x $(BIN)/python || uv venv --quiet $(VENV)
+	uv pip sync --quiet --python $(VENV) --build-constraints build-constraints.txt requirements.lock
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.installed $(SOURCES)
+	uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: packages $(VENV)/.built  ## packages, virtual environment in .venv, Cython build
+
+lab: setup  ## eight machines, three gateways: scaling and failover, with real packets
+	$(BIN)/onehop lab demo
+
+test: setup lint  ## everything that CI runs
+	$(BIN)/pytest -q
+
+bench: setup  ## the perf suite
+	$(BIN)/pytest -q perf --benchmark-only
+
+bench-quick: setup
+	$(BIN)/pytest -q perf --benchmark-only --benchmark-max-time=0.1
+
+lint: setup  ## formatting, style, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/cython-lint engine
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+debug: $(VENV)/.installed  ## rebuild the engine with bounds checks and assertions
+	rm -f $(VENV)/.built; rm -rf build/cython build/temp*
+	ONEHOP_DEBUG=1 uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+
+clean:  ## remove what was built
+	rm -rf $(VENV) build .links reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find engine -name '*.so' -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Everything that does I/O: the agent, the store, the command line."""

@@ -1,0 +1,42 @@
+"""Bytes <-> flow key."""
+
+from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
+
+cdef enum Frag:
+    FRAG_NO = 0
+    FRAG_FIRST = 1
+    FRAG_LATER = 2
+
+cdef struct FlowKey:       # what a verdict may depend on; all integers in host order
+    uint8_t ip_src[16]     # IPv4 and ARP: the first 4 bytes, the others 0
+    uint8_t ip_dst[16]
+    uint8_t eth_src[6]
+    uint8_t eth_dst[6]
+    uint32_t in_port       # index of the virtual port where the packet is
+    uint16_t eth_type      # behind the VLAN tag
+    uint16_t vlan_tci      # 0: untagged; otherwise 0x1000 | priority << 13 | VLAN id
+    uint16_t tp_src        # ICMP: type
+    uint16_t tp_dst        # ICMP: code
+    uint8_t ip_proto       # ARP: the operation
+    uint8_t ip_tos
+    uint8_t ip_ttl
+    uint8_t ip_frag        # a Frag
+    uint32_t _pad          # 0, so that keys can be compared as bytes
+
+cdef struct Packet:        # one packet: where its parts are, and its key
+    const uint8_t* data    # borrowed
+    uint32_t len_bytes
+    uint32_t l3_off        # 0: there is no such header
+    uint32_t l4_off
+    uint32_t l3_len_bytes  # as the IP header states it
+    uint8_t arp_sha[6]
+    uint8_t arp_tha[6]
+    uint8_t nd_target[16]  # ICMPv6 NS and NA: the target address
+    uint8_t nd_lladdr[6]   # its link-layer address option
+    uint8_t nd_has_lladdr
+    uint8_t ipv6_df        # unused for IPv4
+    uint8_t ipv4_df
+    FlowKey key
+
+# 0, or the reason why the bytes are no packet (an index into MALFORMED)
+cdef int parse(Packet* pkt, const uint8_t* data, uint32_t len_bytes, uint32_t in_port) noexcept nogil

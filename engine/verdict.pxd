@@ -1,0 +1,65 @@
+"""What the walk answers for one packet."""
+
+from onehop.engine.cdefs cimport (
+    MAX_ACTIONS, MAX_EMITTED, MAX_TAGS, idx_t, tag_t, uint8_t, uint16_t, uint32_t,
+)
+from onehop.engine.packet cimport FlowKey
+
+cdef enum VerdictKind:
+    DROP = 0       # by state that the mask covers: a flow without actions may be installed
+    FORWARD = 1    # actions; a flow may be installed
+    CONSUMED = 2   # answered, absorbed or refused for this one packet: no flow
+    AWAIT = 3      # the next hop's MAC is unknown: hold the packet, no flow
+    LOOP = 4       # passed MAX_DEVICES devices: dropped, counted, no flow
+
+cdef enum ActionKind:
+    A_SET_ETH_SRC = 1     # mac
+    A_SET_ETH_DST = 2     # mac
+    A_SET_VLAN = 3        # value: TCI; pushes a tag where there is none
+    A_POP_VLAN = 4
+    A_DEC_TTL = 5         # once per router passed
+    A_SET_IP_SRC = 6      # ip; the family is the packet's
+    A_SET_IP_DST = 7
+    A_SET_TP_SRC = 8      # value
+    A_SET_TP_DST = 9
+    A_OUTPUT = 10         # value: index of the exterior port
+    A_FLOOD = 11          # value: index of the bridge; to all its exterior ports but the ingress
+
+cdef struct Action:
+    uint8_t kind
+    uint8_t mac[6]
+    uint8_t ip[16]
+    uint32_t value
+
+cdef struct Emitted:      # a packet that the walk crafted: bytes stand in Verdict.crafted
+    uint32_t off          # where they begin
+    uint32_t len_bytes
+    uint16_t n_actions    # and what is done with them
+    Action actions[MAX_ACTIONS]
+
+cdef struct Verdict:
+    uint8_t kind          # a VerdictKind
+    uint16_t reason       # an index into verdict.REASONS: why it was dropped or consumed
+    uint8_t cacheable     # 0: valid for this packet only
+    uint16_t n_actions
+    uint16_t n_tags
+    uint16_t n_emitted
+    FlowKey key           # of the packet as it came
+    FlowKey mask          # 1 bits: consulted
+    Action actions[MAX_ACTIONS]
+    tag_t tags[MAX_TAGS]
+    Emitted emitted[MAX_EMITTED]
+    uint32_t crafted_len
+    uint8_t crafted[4096]
+    # what was learned, for the caller to apply and to tell others
+    idx_t learn_bridge    # NONE: nothing
+    uint16_t learn_vlan
+    uint8_t learn_mac[6]
+    idx_t neighbor_port   # NONE: nothing; else this router port saw neighbor_ip at neighbor_mac
+    uint8_t neighbor_family  # 4 or 6
+    uint8_t neighbor_ip[16]
+    uint8_t neighbor_mac[6]
+    # AWAIT: whose MAC is wanted
+    idx_t await_port
+    uint8_t await_family
+    uint8_t await_ip[16]

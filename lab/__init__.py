@@ -1,0 +1,1 @@
+"""The Mininet lab: nodes, scenarios, reports."""
