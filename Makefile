@@ -3,6 +3,7 @@ SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := $(wildcard engine/*.pyx engine/*.pxd) setup.py pyproject.toml
 
 .PHONY: help setup packages lab test bench bench-quick lint debug clean
@@ -42,7 +43,7 @@ lint: setup  ## formatting, style, types, layers
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/cython-lint engine
-	$(BIN)/lint-imports
+	PYTHONPATH=.links $(BIN)/lint-imports --no-logo > build/imports.txt || { cat build/imports.txt; exit 1; }
 	$(BIN)/mypy
 
 debug: $(VENV)/.installed  ## rebuild the engine with bounds checks and assertions

@@ -1,4 +1,4 @@
-"""Build: engine/, controller/ and lab/ are installed as onehop.engine, onehop.controller, onehop.lab."""
+"""Build: engine/, controller/ and lab/ are installed as onehop.engine, onehop.controller, …."""
 
 import os
 import pathlib
@@ -32,8 +32,7 @@ def extensions() -> list[Extension]:
 
 setup(
     packages=[
-        f"{PROJECT}.{name}"
-        for name in find_packages(include=[*PARTS, *(f"{p}.*" for p in PARTS)])
+        f"{PROJECT}.{name}" for name in find_packages(include=[*PARTS, *(f"{p}.*" for p in PARTS)])
     ],
     package_dir={f"{PROJECT}.{part}": part for part in PARTS},
     package_data={
