@@ -1,0 +1,48 @@
+"""What every subcommand shares: the `--json` option, printing, and how errors end a command.
+
+1. A command fails by raising: `CommandError` (or OSError) ends it with 1, `InputError` (or a ModelError)
+   with 2.  Any other error is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from onehop.engine.model import ModelError
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+class CommandError(RuntimeError):
+    """The command could not do what it was asked; each line of the message is one problem."""
+
+
+class InputError(ValueError):
+    """What the user gave is wrong; each line of the message is one problem."""
+
+
+def print_json(value: Any) -> None:
+    """Print `value` (plain data or structs) as JSON for people and machines."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def report(error: Exception) -> int:
+    """Print an expected error, one line for each problem, and return the exit code it means.
+
+    Raises the error again where it is not expected.
+    """
+    match error:
+        case BrokenPipeError():
+            raise error
+        case ModelError() | InputError():
+            code = 2
+        case CommandError() | OSError():
+            code = 1
+        case _:
+            raise error
+    for line in str(error).splitlines():
+        print(f"onehop: {line}", file=sys.stderr)
+    return code
