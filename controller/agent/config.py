@@ -1,0 +1,95 @@
+"""The agent's settings: given as options of ``onehop agent`` or as environment variables.
+
+1. One definition: an option ``--run-dir`` is the field ``run_dir`` is ``ONEHOP_RUN_DIR``.
+2. A setting that makes no sense is refused here, by name, before anything is touched.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+PREFIX = "ONEHOP_"
+
+Remote = Annotated[str, Meta(pattern=r"^(unix:.+|tcp:.+:[0-9]+|ssl:.+:[0-9]+)$")]
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class SettingError(ValueError):
+    """A setting that was refused: its name and why."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What an agent is told when it starts."""
+
+    host: str  # the name of this host in the topology
+    store: Remote = "unix:/run/onehop/store.sock"
+    ovsdb: Remote = "unix:/run/openvswitch/db.sock"  # of the local Open vSwitch
+    run_dir: str = "/run/onehop"  # FRR's files, the agent's own
+    listen: str = "127.0.0.1:6653"  # where the local switch finds the agent
+    metrics: str = "127.0.0.1:9273"  # Prometheus figures, and /status
+    datapath: Literal["netdev", "system"] = "netdev"
+    seed: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0  # of connection hashing: equal on all hosts
+    idle_s: Positive = 60.0  # a flow unused for so long is removed
+    port_rate: Positive = 20_000.0  # packets a second that one port may send to the agent
+    port_burst: Positive = 20_000.0
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        return _endpoint("listen", self.listen)
+
+    @property
+    def metrics_address(self) -> tuple[str, int]:
+        return _endpoint("metrics", self.metrics)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that make the same settings in another process."""
+        return {variable(name): str(value) for name, value in msgspec.structs.asdict(self).items()}
+
+
+def settings(values: Mapping[str, object]) -> Settings:
+    """Settings from texts and numbers, or a SettingError."""
+    try:
+        made = msgspec.convert(dict(values), Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingError(_reason(error)) from None
+    for check in (lambda: made.listen_address, lambda: made.metrics_address):
+        check()
+    return made
+
+
+def from_environment(environment: Mapping[str, str]) -> Settings:
+    """Settings from the ``ONEHOP_`` variables among `environment`."""
+    names = {variable(name): name for name in Settings.__struct_fields__}
+    found = {names[key]: value for key, value in environment.items() if key in names}
+    if "host" not in found:
+        raise SettingError(f"host: not set; give --host or {variable('host')}")
+    return settings(found)
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _endpoint(name: str, text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    try:
+        ip_address(address.strip("[]"))
+        number = int(port)
+        if not 0 < number < 65536:
+            raise ValueError
+    except ValueError:
+        raise SettingError(f"{name}: {text!r} is no ADDRESS:PORT") from None
+    return address.strip("[]"), number
+
+
+def _reason(error: msgspec.ValidationError) -> str:
+    found = re.search(r"at `\$\.(\w+)`", str(error))
+    field = found[1] if found else "settings"
+    return f"{field}: {str(error).partition(' - at')[0]}"
