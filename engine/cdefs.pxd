@@ -11,4 +11,5 @@ cdef enum:
     MAX_ACTIONS = 48
     MAX_TAGS = 64
     MAX_EMITTED = 4
+    MAX_CRAFTED = 16384   # bytes: an echo reply is as long as the (jumbo) request
     MAX_DEVICES = 12      # a packet that passes more devices is in a loop

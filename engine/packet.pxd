@@ -34,9 +34,40 @@ cdef struct Packet:        # one packet: where its parts are, and its key
     uint8_t nd_target[16]  # ICMPv6 NS and NA: the target address
     uint8_t nd_lladdr[6]   # its link-layer address option
     uint8_t nd_has_lladdr
-    uint8_t ipv6_df        # unused for IPv4
+    uint8_t nd_flags       # NA: 0x80 router, 0x40 solicited, 0x20 override
     uint8_t ipv4_df
     FlowKey key
 
+cdef enum:                 # ether types, IP protocols, ICMP types
+    ETH_ARP = 0x0806
+    ETH_IPV4 = 0x0800
+    ETH_IPV6 = 0x86dd
+    ETH_VLAN = 0x8100
+    ETH_QINQ = 0x88a8
+    ETH_NONE = 0x05ff      # a length (802.3) stood there instead of a type; OVS calls it so too
+    VLAN_PRESENT = 0x1000
+    IP_ICMP = 1
+    IP_TCP = 6
+    IP_UDP = 17
+    IP_FRAGMENT = 44       # ip_proto of a later IPv6 fragment: OVS sees no further either
+    IP_ICMP6 = 58
+    IP_SCTP = 132
+    ICMP_ECHO_REPLY = 0
+    ICMP_ECHO = 8
+    ICMP6_ECHO = 128
+    ICMP6_ECHO_REPLY = 129
+    ICMP6_NS = 135
+    ICMP6_NA = 136
+    ARP_REQUEST = 1
+    ARP_REPLY = 2
+
 # 0, or the reason why the bytes are no packet (an index into MALFORMED)
 cdef int parse(Packet* pkt, const uint8_t* data, uint32_t len_bytes, uint32_t in_port) noexcept nogil
+
+# Write the packet as pkt.key says that it is now (headers, TTL, checksums); return its length,
+# or 0 where it does not fit or there are no bytes.
+cdef uint32_t render(const Packet* pkt, uint8_t* out, uint32_t room_bytes) noexcept nogil
+
+# The Internet checksum (RFC 1071): the running sum of 16-bit words, then its complement.
+cdef uint32_t sum16(const uint8_t* data, uint32_t len_bytes, uint32_t running) noexcept nogil
+cdef uint16_t fold(uint32_t running) noexcept nogil

@@ -1,7 +1,7 @@
 """What the walk answers for one packet."""
 
 from onehop.engine.cdefs cimport (
-    MAX_ACTIONS, MAX_EMITTED, MAX_TAGS, idx_t, tag_t, uint8_t, uint16_t, uint32_t,
+    MAX_ACTIONS, MAX_CRAFTED, MAX_EMITTED, MAX_TAGS, idx_t, tag_t, uint8_t, uint16_t, uint32_t,
 )
 from onehop.engine.packet cimport FlowKey
 
@@ -50,7 +50,7 @@ cdef struct Verdict:
     tag_t tags[MAX_TAGS]
     Emitted emitted[MAX_EMITTED]
     uint32_t crafted_len
-    uint8_t crafted[4096]
+    uint8_t crafted[MAX_CRAFTED]
     # what was learned, for the caller to apply and to tell others
     idx_t learn_bridge    # NONE: nothing
     uint16_t learn_vlan

@@ -1,0 +1,64 @@
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from onehop.engine.effects import Effect
+from onehop.engine.topology import Topology
+
+class Received(NamedTuple):
+    consumed: int  # bytes of the buffer that were whole messages
+    out: bytes  # flow-mods and packet-outs: one write
+    slow: list[bytes]  # the other messages, whole and untouched, in their order
+    effects: list[Effect]
+
+class Datapath:
+    """The hot path of one switch: packet-ins to flow-mods and packet-outs."""
+
+    counters: dict[str, int]  # a copy: packet_ins, malformed, flows_installed, refused, ...
+    flow_count: int
+    topology: Topology
+
+    def __init__(
+        self, topology: Topology, *, host: str, seed: int = 0, max_flows: int = 200_000
+    ) -> None: ...
+    def set_tunnel_port(self, ofport: int) -> None:
+        """The flow-based tunnel is OVS port `ofport`; 0: there is none."""
+
+    def bind(self, port: str, ofport: int) -> None:
+        """The exterior port `port` of this host is OVS port `ofport`; 0: it is unplugged."""
+
+    def limit(self, port: str, rate: float, burst: float) -> None:
+        """At most `rate` packet-ins a second from `port`, and `burst` at once; rate 0: no limit."""
+
+    def receive(self, data: bytes | bytearray | memoryview, now_ns: int) -> Received:
+        """Answer every whole message in `data`."""
+
+    def inject(self, packet: bytes, in_port: str, now_ns: int) -> Received:
+        """Simulate a packet again, as if it came in now (one that waited for a neighbor)."""
+
+    def unreachable(self, packet: bytes, in_port: str, now_ns: int) -> Received:
+        """Give up on a packet that waited: answer host unreachable."""
+
+    def solicit(self, port: str, address: str, now_ns: int) -> Received:
+        """Ask again for the MAC of `address` on the link of router port `port`."""
+
+    def invalidate(self, tags: Iterable[int], now_ns: int) -> bytes:
+        """Simulate each flow that carries one of `tags` again; modify or delete what changed."""
+
+    def adopt(self, stats_reply: bytes, now_ns: int) -> bytes:
+        """Take over the dynamic flows found in OVS (one or more whole flow-stats replies).
+
+        Those that would be installed again are kept under their cookies; others are modified or
+        deleted by the bytes returned. Other messages and static flows are passed over.
+        """
+
+    def forget(self) -> None:
+        """Forget every flow: the switch is another one now, or was emptied. Then adopt."""
+
+    def stats_request(self, xid: int, slice: int, slices: int) -> bytes:
+        """A flow-stats request for slice `slice` of `slices` (a power of two) of our flows."""
+
+    def count(self, stats_reply: bytes, now_ns: int) -> None:
+        """Note which flows carried packets since they were last counted."""
+
+    def expire(self, now_ns: int, idle_ns: int) -> bytes:
+        """Delete the flows that were counted and have carried nothing for `idle_ns`."""

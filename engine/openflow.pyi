@@ -1,0 +1,54 @@
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+STATIC: int  # cookie class of the flows that the agent states
+DYNAMIC: int  # cookie class of the flows that came from verdicts
+CLASS_MASK: int  # the bits of a cookie that hold its class
+DYNAMIC_PRIORITY: int
+CONTROLLER: int  # reserved port numbers
+IN_PORT: int
+MAX_LEN: int  # to the controller with the whole packet
+
+Action = tuple[str] | tuple[str, int] | tuple[str, str, int]
+"""("output", port) | ("controller",) | ("set_tunnel", address, key): one tunnel copy is
+set_tunnel followed by output."""
+
+class FlowStats(NamedTuple):
+    cookie: int
+    priority: int
+    packets: int
+    bytes: int
+    match: bytes  # the OXM fields, without header and padding
+    instructions: bytes
+
+def static_flow(
+    cookie: int, priority: int, match: Mapping[str, int | str], actions: Sequence[Action]
+) -> bytes:
+    """A flow-mod that adds a flow (or replaces the one with the same match and priority).
+
+    Match fields: see `fields.FIELDS`; addresses are text, with a prefix length where masked.
+    Prerequisites (eth_type, ip_proto) are added where they follow from the other fields.
+    """
+
+def static_match(match: Mapping[str, int | str]) -> bytes:
+    """The OXM fields of `match`, in the order in which FlowStats.match has them from OVS."""
+
+def static_instructions(actions: Sequence[Action]) -> bytes:
+    """What FlowStats.instructions is for a flow with `actions`."""
+
+def delete_flows(cookie: int, cookie_mask: int) -> bytes:
+    """A flow-mod that deletes every flow whose cookie agrees with `cookie` in `cookie_mask`."""
+
+def delete_strict(priority: int, match: Mapping[str, int | str]) -> bytes: ...
+def packet_out(data: bytes, actions: Sequence[Action], in_port: int = ...) -> bytes: ...
+def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0) -> bytes: ...
+def flow_stats(data: bytes) -> list[FlowStats]:
+    """The flows in one or more whole flow-stats reply messages, other messages passed over.
+
+    Raises ValueError for bytes that are no OpenFlow 1.3 messages.
+    """
+
+def more_follows(data: bytes) -> bool:
+    """Whether a multipart reply says that further parts will come."""
+
+def barrier_request(xid: int) -> bytes: ...
