@@ -64,10 +64,7 @@ cdef enum:                 # ether types, IP protocols, ICMP types
 # 0, or the reason why the bytes are no packet (an index into MALFORMED)
 cdef int parse(Packet* pkt, const uint8_t* data, uint32_t len_bytes, uint32_t in_port) noexcept nogil
 
-# Write the packet as pkt.key says that it is now (headers, TTL, checksums); return its length,
-# or 0 where it does not fit or there are no bytes.
-cdef uint32_t render(const Packet* pkt, uint8_t* out, uint32_t room_bytes) noexcept nogil
-
-# The Internet checksum (RFC 1071): the running sum of 16-bit words, then its complement.
-cdef uint32_t sum16(const uint8_t* data, uint32_t len_bytes, uint32_t running) noexcept nogil
-cdef uint16_t fold(uint32_t running) noexcept nogil
+# What people read. A key: {field: value}, the fields that such a packet has. A match:
+# {field: (value, mask)}, the fields that the mask consults.
+cdef dict key_view(const FlowKey* key)
+cdef dict match_view(const FlowKey* key, const FlowKey* mask)
