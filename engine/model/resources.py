@@ -1,48 +1,26 @@
-"""What users state: the resources of the virtual topology, their fields and their rules.
+"""The resources that make up a virtual topology: their fields, and what each field means.
 
-The single definition.  The YAML files, the store's schema and the engine's input are all
-derived from the structs below; a field is written once.
-
-1. Every resource is frozen and is known by its kind and its name.
-2. A reference to another resource is that resource's name, and is annotated with ``Ref``.
-3. What a host finds out while it runs (``STATE``) has the same form as what users state
-   (``STATED``), names the host that owns it, and counts only while that host is alive.
-4. ``check`` finds every problem of a whole topology; nothing else may refuse one later.
+Every other page about a field (a table's column, an error, a file's key) is made from here.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv6Address,
-    IPv6Interface,
-    ip_address,
-    ip_interface,
-    ip_network,
-)
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_type_hints
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
 
 import msgspec
-import yaml
 
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
 RouteType = Literal["normal", "blackhole", "reject", "local"]
 
 MAX_KEY = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
+MAC = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?$"
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
-MacText = Annotated[
-    str, msgspec.Meta(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$", examples=["02:00:00:00:00:01"])
-]
-AddressText = Annotated[str, msgspec.Meta(extra={"check": "address"}, examples=["10.0.0.5"])]
-InterfaceText = Annotated[str, msgspec.Meta(extra={"check": "interface"}, examples=["10.0.0.5/24"])]
-PrefixText = Annotated[str, msgspec.Meta(extra={"check": "prefix"}, examples=["10.0.0.0/24"])]
+MacText = Annotated[str, msgspec.Meta(pattern=MAC, extra={"check": "mac"})]
+AddressText = Annotated[str, msgspec.Meta(extra={"check": "address"})]  # 10.0.0.5
+InterfaceText = Annotated[str, msgspec.Meta(extra={"check": "interface"})]  # 10.0.0.5/24
+PrefixText = Annotated[str, msgspec.Meta(extra={"check": "prefix"})]  # 10.0.0.0/24
 TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY)]
 Asn = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 Weight = Annotated[int, msgspec.Meta(ge=1, le=65535)]
@@ -80,6 +58,11 @@ class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     KIND: ClassVar[str] = "resource"
     PLURAL: ClassVar[str] = "resources"
 
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
 
 class Host(Resource, frozen=True):
     """A machine with Open vSwitch and one agent."""
@@ -97,7 +80,7 @@ class Bridge(Resource, frozen=True):
     PLURAL: ClassVar[str] = "bridges"
     name: Name
     admin_state_up: bool = True
-    tunnel_key: TunnelKey = 0  # names the bridge in a flood between hosts; 0: assigned when applied
+    tunnel_key: TunnelKey = 0  # names the bridge in a flood; 0: assigned when applied
 
 
 class Router(Resource, frozen=True):
