@@ -3,6 +3,7 @@ SHELL := /bin/bash -o pipefail
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+UV := $(or $(shell command -v uv),build/uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 SOURCES := $(wildcard engine/*.pyx engine/*.pxd) setup.py pyproject.toml
 
@@ -15,14 +16,14 @@ packages:  # Debian packages, where some are missing
 	@.ci/packages
 
 $(VENV)/.installed: requirements.lock build-constraints.txt | packages
-	@command -v uv >/dev/null || python3 -m pip install --quiet --break-system-packages uv \
+	@command -v $(UV) > /dev/null || { python3 -m venv build/uv && build/uv/bin/pip install --quiet uv; } \
 	  || { echo "uv is missing and pip could not install it: is the package index reachable?"; exit 1; }
-	@test -x $(BIN)/python || uv venv --quiet $(VENV)
-	uv pip sync --quiet --python $(VENV) --build-constraints build-constraints.txt requirements.lock
+	@test -x $(BIN)/python || $(UV) venv --quiet $(VENV)
+	$(UV) pip sync --quiet --python $(VENV) --build-constraints build-constraints.txt requirements.lock
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	$(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
 	@touch $@
 
 setup: packages $(VENV)/.built  ## packages, virtual environment in .venv, Cython build
@@ -48,7 +49,7 @@ lint: setup  ## formatting, style, types, layers
 
 debug: $(VENV)/.installed  ## rebuild the engine with bounds checks and assertions
 	rm -f $(VENV)/.built; rm -rf build/cython build/temp*
-	ONEHOP_DEBUG=1 uv pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	ONEHOP_DEBUG=1 $(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build .links reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
