@@ -48,7 +48,7 @@ class Uplinks:
         raise NotImplementedError
 
     def announce(self, announcing: bool) -> None:  # noqa: FBT001
-        """Announce the uplinks' networks (the agent is live, the host not isolated), or withdraw."""
+        """Announce the uplinks' networks (the agent is live, not isolated), or withdraw."""
         raise NotImplementedError
 
     def carrier(self, port: str, up: bool) -> None:  # noqa: FBT001
