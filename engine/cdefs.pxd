@@ -12,4 +12,5 @@ cdef enum:
     MAX_TAGS = 64
     MAX_EMITTED = 4
     MAX_CRAFTED = 16384   # bytes: an echo reply is as long as the (jumbo) request
+    MAX_NEIGHBORS = 4
     MAX_DEVICES = 12      # a packet that passes more devices is in a loop

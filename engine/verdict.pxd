@@ -23,13 +23,42 @@ cdef enum ActionKind:
     A_SET_TP_SRC = 8      # value
     A_SET_TP_DST = 9
     A_OUTPUT = 10         # value: index of the exterior port
-    A_FLOOD = 11          # value: index of the bridge; to all its exterior ports but the ingress
+    A_FLOOD = 11          # value: index of the bridge; to all its exterior ports but except_port
+
+cdef enum Reason:         # why; in words in verdict.REASONS
+    R_NONE = 0
+    R_PORT_DOWN           # admin state, an unplugged port, a dead host
+    R_BAD_SOURCE          # a multicast or zero source MAC
+    R_SAME_PORT           # the destination is where the frame came from
+    R_NOWHERE             # nobody to flood to
+    R_LOOP
+    R_NOT_FOR_ROUTER      # a router port got a frame for another MAC, or a multicast
+    R_TAGGED              # a router port got a VLAN-tagged frame
+    R_NOT_IP
+    R_UNROUTABLE          # loopback, multicast, link-local, ... destinations
+    R_BROADCAST           # a subnet's broadcast address, from another link (RFC 2644)
+    R_BLACKHOLE
+    R_REJECT
+    R_NO_ROUTE
+    R_TTL
+    R_NO_NEIGHBOR         # the next hop's MAC is wanted
+    R_UNREACHABLE         # the next hop's MAC was wanted and is not to be had
+    R_ARP                 # ARP or ND, answered or absorbed
+    R_LOCAL               # for the router itself
+    R_TOO_LONG            # more actions than a verdict holds
 
 cdef struct Action:
     uint8_t kind
     uint8_t mac[6]
     uint8_t ip[16]
     uint32_t value
+    idx_t except_port     # A_FLOOD: where the frame came from; NONE: to every port
+
+cdef struct Seen:         # this router port saw `ip` at `mac`
+    idx_t port
+    uint8_t family        # 4 or 6
+    uint8_t ip[16]
+    uint8_t mac[6]
 
 cdef struct Emitted:      # a packet that the walk crafted: bytes stand in Verdict.crafted
     uint32_t off          # where they begin
@@ -55,10 +84,9 @@ cdef struct Verdict:
     idx_t learn_bridge    # NONE: nothing
     uint16_t learn_vlan
     uint8_t learn_mac[6]
-    idx_t neighbor_port   # NONE: nothing; else this router port saw neighbor_ip at neighbor_mac
-    uint8_t neighbor_family  # 4 or 6
-    uint8_t neighbor_ip[16]
-    uint8_t neighbor_mac[6]
+    idx_t learn_port
+    uint16_t n_neighbors
+    Seen neighbors[MAX_NEIGHBORS]
     # AWAIT: whose MAC is wanted
     idx_t await_port
     uint8_t await_family

@@ -1,0 +1,20 @@
+from onehop.engine.explain import Verdict
+from onehop.engine.topology import Topology
+
+class Simulator:
+    """The walk as Python sees it: for traces, tests and the command line."""
+
+    topology: Topology
+
+    def __init__(self, topology: Topology, *, seed: int = 0) -> None: ...
+    def simulate(self, packet: bytes, in_port: str, now_ns: int = 0) -> Verdict:
+        """What happens to `packet` at the port `in_port`.
+
+        Raises ValueError for bytes that are no packet and KeyError for a port never heard of.
+        """
+
+    def unreachable(self, packet: bytes, in_port: str, now_ns: int = 0) -> Verdict:
+        """The same where the next hop's MAC is not to be had."""
+
+    def apply(self, verdict: Verdict) -> list[int]:
+        """Learn what was learned; returns the tags of what that changed."""

@@ -1,0 +1,82 @@
+"""The virtual topology compiled: what the walk and the translation to a host's actions read.
+
+1. An index belongs to its name for ever; a removed thing stays as an entry that is not `used`.
+2. The arrays move when they grow: hold indices, not pointers, across calls of `update`.
+3. `update` and `set_host_alive` are the only writers.
+"""
+
+from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.known cimport Known
+from onehop.engine.route cimport Trie
+
+cdef enum DeviceKind:
+    DEVICE_NONE = 0
+    DEVICE_BRIDGE = 1
+    DEVICE_ROUTER = 2
+
+cdef struct Address:       # of a port, with its subnet
+    uint8_t ip[16]
+    uint8_t family         # 4 or 6
+    uint8_t prefix_bits
+
+cdef struct Host:
+    uint8_t used           # stated
+    uint8_t alive
+    uint8_t tunnel_family  # 4 or 6
+    uint8_t tunnel_ip[16]
+
+cdef struct Port:
+    uint8_t used           # stated
+    uint8_t up             # its admin state and its device's
+    uint8_t carrier        # no PortStatus says that it is down
+    uint8_t active         # up, and the other side is there: a live host with carrier, or a peer
+    uint8_t mac[6]         # a router port's own
+    idx_t device
+    idx_t peer             # NONE unless interior
+    idx_t host             # NONE unless exterior
+    uint32_t key           # names it in a tunnel; 0: none assigned
+    uint32_t place         # whose neighbors are on its link, see known.pxd
+    tag_t tag
+    uint32_t n_addresses
+    Address* addresses     # a router port's own
+
+cdef struct Device:
+    uint8_t kind           # a DeviceKind
+    uint32_t key           # a bridge's: names it in a flood between hosts; 0: none assigned
+    tag_t tag
+    tag_t flood_tag        # a bridge's: its set of ports
+    tag_t no_route_tag     # a router's
+    uint32_t n_ports
+    idx_t* ports           # all, in order of their names
+    uint32_t n_exterior
+    idx_t* exterior        # a bridge's active exterior ports
+    uint32_t n_hosts
+    idx_t* hosts           # the live hosts that have such ports
+    uint32_t n_links       # active interior ports whose peers are bridges' too
+    Trie routes4
+    Trie routes6
+
+cdef struct Topo:
+    Port* ports
+    Device* devices
+    Host* hosts
+    uint32_t n_ports
+    uint32_t n_devices
+    uint32_t n_hosts
+    Known known
+
+cdef inline const Port* port_at(const Topo* topo, idx_t port) noexcept nogil:
+    return &topo.ports[port]
+
+cdef inline const Device* device_at(const Topo* topo, idx_t device) noexcept nogil:
+    return &topo.devices[device]
+
+cdef inline const Host* host_at(const Topo* topo, idx_t host) noexcept nogil:
+    return &topo.hosts[host]
+
+cdef class Topology:
+    cdef Topo* topo        # the same for the life of the object
+    cdef readonly list port_names, device_names, host_names  # by index
+    cdef dict _port_index, _device_index, _host_index
+    cdef object _facts
+    cdef dict _compiled, _via, _tag_names

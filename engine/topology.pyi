@@ -1,0 +1,53 @@
+from collections.abc import Iterable
+
+from onehop.engine.effects import MacLearned, NeighborLearned
+from onehop.engine.model import Resource
+
+class Topology:
+    """The virtual topology compiled, replaced piece by piece."""
+
+    def __init__(self) -> None: ...
+    def update(
+        self, put: Iterable[Resource], remove: Iterable[tuple[str, str]] = ()
+    ) -> list[int]:
+        """Apply one consistent step: `put` resources, then `remove` (kind, name) pairs.
+
+        Returns the tags of what changed: the flows to simulate again. References to what is not
+        there (yet) are allowed; what depends on them is inactive.
+        """
+
+    def set_host_alive(self, host: str, alive: bool) -> list[int]:
+        """A host is alive until said otherwise. Returns tags, as `update` does."""
+
+    def learn(self, effect: MacLearned | NeighborLearned) -> list[int]:
+        """Apply what a verdict learned: the same as to put its LearnedMac or Neighbor."""
+
+    def get(self, kind: str, name: str) -> Resource | None:
+        """The resource as it was put."""
+
+    def port_index(self, name: str) -> int:
+        """The index of a port, which is its name's for ever, stated or not."""
+
+    def port_name(self, index: int) -> str: ...
+    def host_index(self, name: str) -> int: ...
+    def device_index(self, name: str) -> int: ...
+    def is_active(self, port: str) -> bool:
+        """Whether packets can leave by it: up, with a live host and carrier, or a peer."""
+
+    def ports_of_host(self, host: str) -> list[str]:
+        """The exterior ports bound to `host`."""
+
+    def bridge_hosts(self, bridge: str) -> list[str]:
+        """The live hosts that a flood of `bridge` goes to."""
+
+    def neighbor(self, port: str, address: str) -> str | None:
+        """The MAC of `address` on the link of a router port, where it is known."""
+
+    def mac_tag(self, bridge: str, vlan: int, mac: str) -> int:
+        """The tag of verdicts that depended on where this MAC is on this bridge."""
+
+    def neighbor_tag(self, port: str, address: str) -> int:
+        """The tag of verdicts that depended on the MAC of this address."""
+
+    def tag_name(self, tag: int) -> str:
+        """A tag in words; those of MACs and neighbors only where an entry exists."""
