@@ -38,9 +38,9 @@ cdef uint32_t pseudo_sum(
 
 cdef uint32_t crc32c(const uint8_t* data, uint32_t len_bytes, uint32_t running) noexcept nogil:
     cdef uint32_t at
-    cdef int bit
+    cdef int _bit
     for at in range(len_bytes):
         running ^= data[at]
-        for bit in range(8):
+        for _bit in range(8):
             running = running >> 1 ^ (CASTAGNOLI if running & 1 else 0)
     return running

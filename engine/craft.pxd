@@ -9,14 +9,14 @@ says that it is now, not as it came.
 from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
 from onehop.engine.packet cimport Packet
 
-cdef enum IcmpError:          # type/code        ICMP     ICMPv6
-    NO_ROUTE = 0              #                  3/0      1/0
-    HOST_UNREACHABLE = 1      #                  3/1      1/3
-    PROHIBITED = 2            #                  3/13     1/1
-    TTL_EXCEEDED = 3          #                  11/0     3/0
-    TOO_BIG = 4               # says the MTU     3/4      2/0
-    PORT_UNREACHABLE = 5      #                  3/3      1/4
-    PROTOCOL_UNREACHABLE = 6  #                  3/2      4/1
+cdef enum IcmpError:  # ICMP type/code, ICMPv6 type/code
+    NO_ROUTE = 0  # 3/0, 1/0
+    HOST_UNREACHABLE = 1  # 3/1, 1/3
+    PROHIBITED = 2  # 3/13, 1/1
+    TTL_EXCEEDED = 3  # 11/0, 3/0
+    TOO_BIG = 4  # 3/4, 2/0; says the MTU
+    PORT_UNREACHABLE = 5  # 3/3, 1/4
+    PROTOCOL_UNREACHABLE = 6  # 3/2, 4/1
 
 # "Who has target_ip?" from src_mac, src_ip. Broadcast, or the solicited-node group.
 cdef uint32_t arp_request(

@@ -27,7 +27,7 @@ class Datapath:
         """The exterior port `port` of this host is OVS port `ofport`; 0: it is unplugged."""
 
     def limit(self, port: str, rate: float, burst: float) -> None:
-        """At most `rate` packet-ins a second from `port`, and `burst` at once; rate 0: no limit."""
+        """At most `rate` packet-ins a second from `port`, `burst` at once; rate 0: any number."""
 
     def receive(self, data: bytes | bytearray | memoryview, now_ns: int) -> Received:
         """Answer every whole message in `data`."""

@@ -62,7 +62,9 @@ cdef enum:                 # ether types, IP protocols, ICMP types
     ARP_REPLY = 2
 
 # 0, or the reason why the bytes are no packet (an index into MALFORMED)
-cdef int parse(Packet* pkt, const uint8_t* data, uint32_t len_bytes, uint32_t in_port) noexcept nogil
+cdef int parse(
+    Packet* pkt, const uint8_t* data, uint32_t len_bytes, uint32_t in_port,
+) noexcept nogil
 
 # What people read. A key: {field: value}, the fields that such a packet has. A match:
 # {field: (value, mask)}, the fields that the mask consults.

@@ -9,7 +9,7 @@
 from libc.string cimport memcmp, memcpy
 
 from onehop.engine.cdefs cimport uint16_t
-from onehop.engine.checksum cimport crc32c, replace, replace16
+from onehop.engine.checksum cimport crc32c, replace
 from onehop.engine.octets cimport get16, put16, put32
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, ETH_QINQ, ETH_VLAN, FRAG_NO, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
