@@ -349,12 +349,13 @@ def error_about(
     cdef const uint8_t[::1] src = packed_mac(src_mac)
     cdef const uint8_t[::1] dst = packed_mac(dst_mac)
     cdef uint32_t len_bytes
+    cdef int kind
     if parse(&pkt, data, <uint32_t>len(data), 0) or not may_send_error(&pkt):
         return None
     if ip.shape[0] != (4 if pkt.key.eth_type == ETH_IPV4 else 16):
         raise ValueError(f"{src_ip}: not of the packet's family")
-    len_bytes = icmp_error(out, sizeof(out), &pkt, <IcmpError>ERRORS.index(error), mtu, &ip[0],
-                           &src[0], &dst[0])
+    kind = <int>ERRORS.index(error)
+    len_bytes = icmp_error(out, sizeof(out), &pkt, <IcmpError>kind, mtu, &ip[0], &src[0], &dst[0])
     return out[:len_bytes]
 
 
