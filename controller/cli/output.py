@@ -1,7 +1,7 @@
 """What every subcommand shares: the `--json` option, printing, and how errors end a command.
 
-1. A command fails by raising: `CommandError` (or OSError) ends it with 1, `InputError` (or a ModelError)
-   with 2.  Any other error is a bug and keeps its traceback.
+1. A command fails by raising: `CommandError` or an OSError ends it with 1, `InputError` or a
+   `ModelError` with 2.  Any other error is a bug and keeps its traceback.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,7 +61,7 @@ def _without_name(resource: Resource) -> Resource | None:
 def _parse(text: str | bytes, source: str) -> dict[Any, Any]:
     try:
         raw = yaml.load(text, Loader=_Loader)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError([Problem("file", source, "", f"is not YAML: {reason}")]) from error
     if raw is None:
@@ -109,7 +110,7 @@ def _mappings(
         if isinstance(item, dict):
             yield kind, item, f"#{number}"
         else:
-            reason = f"number {number} is not a mapping of fields but {item!r}"
+            reason = f"number {number} is not a mapping of fields but {reprlib.repr(item)}"
             problems.append(Problem(kind.KIND, "", "", reason))
 
 
@@ -123,6 +124,8 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"{key.value!r} stands twice", key.start_mark
@@ -131,13 +134,14 @@ class _Loader(yaml.CSafeLoader):
         return super().construct_mapping(node, deep)
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.CSafeDumper):
     """YAML that `_Loader` reads."""
 
 
+# A part of what YAML 1.1 takes for numbers, so that what `dump` leaves bare is read as text.
 TAGS = {
     "tag:yaml.org,2002:int": r"[-+]?(0|[1-9][0-9]*|0x[0-9a-fA-F]+)",
-    "tag:yaml.org,2002:float": r"[-+]?[0-9]+\.[0-9]*([eE][-+]?[0-9]+)?",
+    "tag:yaml.org,2002:float": r"[-+]?[0-9]+\.[0-9]*([eE][-+][0-9]+)?",
 }
 _Loader.yaml_implicit_resolvers = {
     first: [

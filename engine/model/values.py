@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from ipaddress import (
@@ -137,13 +138,15 @@ def _reasons(field: Field, raw: Mapping[Any, Any]) -> Iterator[str]:
     try:
         value = msgspec.convert(raw[field.name], field.type)
     except msgspec.ValidationError as error:
-        yield f"{raw[field.name]!r} is not right: {_in_words(str(error))}"
+        yield f"{reprlib.repr(raw[field.name])} is not right: {_in_words(field, str(error))}"
         return
     if field.check:
         yield from filter(None, (refusal(field.check, text) for text in several(value)))
 
 
-def _in_words(error: str) -> str:
+def _in_words(field: Field, error: str) -> str:
+    if "enum" in error:
+        return f"expected one of {', '.join(field.choices)}"
     for pattern, meaning in PATTERNS.items():
         if pattern in error:
             return f"expected {meaning}"
