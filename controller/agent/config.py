@@ -58,8 +58,8 @@ def settings(values: Mapping[str, object]) -> Settings:
         made = msgspec.convert(dict(values), Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingError(_reason(error)) from None
-    for check in (lambda: made.listen_address, lambda: made.metrics_address):
-        check()
+    _endpoint("listen", made.listen)
+    _endpoint("metrics", made.metrics)
     return made
 
 

@@ -75,7 +75,7 @@ class StaticFlow(msgspec.Struct, frozen=True):
 
     priority: int
     match: tuple[tuple[str, int | str], ...]  # ("in_port", 3), ("eth_type", 0x806), ...
-    actions: tuple[tuple[str, int], ...]  # ("output", 3) or ("controller", 0xffff)
+    actions: tuple[tuple[str] | tuple[str, int], ...]  # ("output", 3) or ("controller",)
 
 
 def desired(host: str, snapshot: Snapshot) -> Desired | None:

@@ -55,6 +55,7 @@ class SwitchPort(msgspec.Struct, frozen=True):
     type: str = ""  # "": a network device; "vxlan": a tunnel
     options: Pairs = ()
     bfd: Pairs = ()
+    first_bfd: Pairs = ()  # more of `bfd` for a port that is made now, left alone afterwards
 
 
 class PortState(msgspec.Struct, frozen=True):
@@ -223,6 +224,7 @@ def _write_ports(
             continue
         if device not in kept:
             kept[device] = _new_port(idl, transaction, device, port.type)
+            kept[device].interfaces[0].bfd = dict(port.first_bfd)
         _write_port(kept[device], port)
     _set(bridge, ports=list(kept.values()))
 
@@ -231,7 +233,9 @@ def _write_port(row: Row, port: SwitchPort) -> None:
     mark = {MARK: port.owner}
     _set(row, external_ids={**row.external_ids, **mark})
     for interface in row.interfaces:
-        _set(interface, type=port.type, options=dict(port.options), bfd=dict(port.bfd))
+        left = {k: v for k, v in interface.bfd.items() if k in dict(port.first_bfd)}
+        bfd = {**left, **dict(port.bfd)}
+        _set(interface, type=port.type, options=dict(port.options), bfd=bfd)
         _set(interface, external_ids={**interface.external_ids, **mark})
 
 

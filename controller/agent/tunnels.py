@@ -3,7 +3,8 @@
 1. Every host has one port for all tunnels; a flow says where a packet goes.
 2. A pair of hosts of which at least one is a gateway has, at both, a port of its own that only
    carries BFD (RFC 5880): OVS answers there in 300 ms at most whether the other is reachable.
-3. A userspace tunnel loses packets until the address of its far end is resolved: so every host
+3. A host that cannot take packets yet says so by BFD, and counts as unreachable until it can.
+4. A userspace tunnel loses packets until the address of its far end is resolved: so every host
    says something to every other host, from the start and once a minute.
 """
 
@@ -23,11 +24,14 @@ BFD_KEY = "0"  # VXLAN network identifier 0 is never given to a port or a bridge
 BFD = (("enable", "true"), ("min_rx", "100"), ("min_tx", "100"), ("mult", "3"))
 
 
-def ports(desired: Desired) -> list[SwitchPort]:
-    """The switch's ports that make the tunnels of this host."""
+def ports(desired: Desired, *, serving: bool | None = True) -> list[SwitchPort]:
+    """The switch's ports that make the tunnels of this host.
+
+    `serving`: the others may send packets here; None: leave what they were told before.
+    """
     flow_based = (("remote_ip", "flow"), ("key", "flow"))
     everywhere = SwitchPort(device=TUNNEL_DEVICE, owner="", type="vxlan", options=flow_based)
-    return [everywhere, *map(_watch, desired.watched)]
+    return [everywhere, *(_watch(peer, serving) for peer in desired.watched)]
 
 
 def watch_device(host: str) -> str:
@@ -40,10 +44,20 @@ def isolated(alive: Mapping[str, bool]) -> bool:
     return bool(alive) and not any(alive.values())
 
 
-def _watch(peer: Peer) -> SwitchPort:
-    options = (("remote_ip", peer.address), ("key", BFD_KEY))
-    device = watch_device(peer.host)
-    return SwitchPort(device=device, owner="", type="vxlan", options=options, bfd=BFD)
+def _watch(peer: Peer, serving: bool | None) -> SwitchPort:
+    return SwitchPort(
+        device=watch_device(peer.host),
+        owner="",
+        type="vxlan",
+        options=(("remote_ip", peer.address), ("key", BFD_KEY)),
+        bfd=BFD if serving is None else (*BFD, _path_down(down=not serving)),
+        first_bfd=(_path_down(down=True),),
+    )
+
+
+def _path_down(*, down: bool) -> tuple[str, str]:
+    """What BFD tells the far side of the path behind this host (RFC 5880, section 6.8.17)."""
+    return ("cpath_down", "true" if down else "false")
 
 
 class WarmUp:

@@ -1,0 +1,57 @@
+"""Which other hosts can be reached, from what BFD says of the ports that watch them.
+
+1. A host that nothing watches counts as reachable; so does one whose port is not there yet.
+2. A port that an earlier run of the agent left is believed at once.  The session of one that was
+   just made takes a second to come up: until it was up once, or `GRACE_NS` is over, its host
+   keeps the benefit of the doubt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from onehop.controller.agent.events import OfPort
+
+GRACE_NS = 3_000_000_000
+
+
+class Liveness:
+    """The hosts that are watched, and what is believed of them."""
+
+    def __init__(self) -> None:
+        self.alive: dict[str, bool] = {}  # what is believed
+        self.session_up: dict[str, bool] = {}  # what BFD says
+        self._trusted_from_ns: dict[str, int] = {}  # device -> when a dead session counts
+
+    def found(self, devices: Iterable[str]) -> None:
+        """These ports were made long ago."""
+        self._trusted_from_ns = dict.fromkeys(devices, 0)
+
+    def update(
+        self, watched: Mapping[str, str], ports: Mapping[str, OfPort], now_ns: int
+    ) -> dict[str, bool]:
+        """Believe `ports` of the hosts `watched` (host -> device); what changed since before."""
+        self.session_up = {h: d in ports and ports[d].live for h, d in watched.items()}
+        for gone in self._trusted_from_ns.keys() - ports.keys():
+            del self._trusted_from_ns[gone]
+        before, self.alive = (
+            self.alive,
+            {host: self._believe(ports.get(device), now_ns) for host, device in watched.items()},
+        )
+        return {
+            host: self.alive.get(host, True)
+            for host in sorted(before.keys() | self.alive.keys())
+            if before.get(host, True) != self.alive.get(host, True)
+        }
+
+    def isolated(self) -> bool:
+        """Others are watched, and none of them answers."""
+        return bool(self.session_up) and not any(self.session_up.values())
+
+    def _believe(self, port: OfPort | None, now_ns: int) -> bool:
+        if port is None:
+            return True
+        if port.live:
+            self._trusted_from_ns[port.device] = 0
+            return True
+        return now_ns < self._trusted_from_ns.setdefault(port.device, now_ns + GRACE_NS)
