@@ -58,12 +58,17 @@ def _without_name(resource: Resource) -> Resource | None:
         return None
 
 
-def _parse(text: str | bytes, source: str) -> dict[Any, Any]:
+def read_yaml(text: str | bytes, source: str) -> Any:
+    """The plain data in a YAML file, by the rules above."""
     try:
-        raw = yaml.load(text, Loader=_Loader)
+        return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ModelError([Problem("file", source, "", f"is not YAML: {reason}")]) from error
+
+
+def _parse(text: str | bytes, source: str) -> dict[Any, Any]:
+    raw = read_yaml(text, source)
     if raw is None:
         return {}
     if not isinstance(raw, dict):

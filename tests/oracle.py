@@ -1,0 +1,334 @@
+"""What happens to a packet in the virtual network: slow, obvious, written from behaviour.md.
+
+The engine is held against this.  Nothing here was taken from the engine.
+
+1. `judge` gives *every* outcome that is right: where the page leaves a choice (which of equal
+   routes) each branch is an outcome of its own.
+2. An outcome says where which bytes come out, not how they get there.
+3. A MAC is learned before the packet is forwarded, so an answer finds its way back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv6Address
+from typing import Any
+
+import frames
+from frames import ICMP, ICMPV6, NA, NO_MAC, NS, Address, Arp, Frame, Ip, is_group
+from onehop.engine import model
+from world import Hop, World
+
+MAX_DEVICES = 12
+ECHO = {4: (8, 0), 6: (128, 129)}  # request, reply
+TIME_EXCEEDED = {4: (11, 0), 6: (3, 0)}
+NET_UNREACHABLE = {4: (3, 0), 6: (1, 0)}
+PROHIBITED = {4: (3, 13), 6: (1, 1)}
+HOST_UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+ERRORS_V4 = (3, 4, 5, 11, 12)
+QUOTED = {4: 576 - 28, 6: 1280 - 48}  # the offending packet's share (RFC 1812, RFC 4443)
+ALL_NODES = IPv6Address("ff02::1")
+
+Copy = tuple[str, bytes]  # an exterior port and what leaves there
+
+
+@dataclass
+class Outcome:
+    kind: str = "drop"  # drop, forward, consumed, await, loop
+    copies: set[Copy] = field(default_factory=set)
+    crafted: set[Copy] = field(default_factory=set)
+    learned: set[tuple[str, int, str, str]] = field(default_factory=set)  # bridge vlan mac port
+    neighbors: set[tuple[str, Address, str]] = field(default_factory=set)  # router port, ...
+    awaited: tuple[str, Address] | None = None
+    is_hazy: bool = False  # a crafted packet met trouble of its own: only `kind` is certain
+
+
+class Choices:
+    """Answers the walk's open questions by a script, and remembers how many answers there were."""
+
+    def __init__(self, script: Sequence[int]) -> None:
+        self.script, self.widths = tuple(script), list[int]()
+
+    def choose(self, options: Sequence[Any]) -> Any:
+        at = len(self.widths)
+        self.widths.append(len(options))
+        return options[self.script[at] if at < len(self.script) else 0]
+
+    def siblings(self) -> Iterator[tuple[int, ...]]:
+        """The scripts that differ from this one in the answers that it left open."""
+        for at in range(len(self.script), len(self.widths)):
+            stem = (*self.script, *[0] * (at - len(self.script)))
+            yield from ((*stem, answer) for answer in range(1, self.widths[at]))
+
+
+def judge(world: World, in_port: str, packet: bytes) -> list[Outcome]:
+    """Every right outcome for `packet` at `in_port`; empty where the oracle has no opinion."""
+    frame = frames.decode(packet)
+    if frame is None:
+        return []
+    found, scripts = [], [()]
+    while scripts:
+        choices = Choices(scripts.pop())
+        found.append(Walk(world, choices).run(in_port, frame))
+        scripts += choices.siblings()
+    return found
+
+
+class Walk:
+    """One packet's way; `sink` collects what comes out at exterior ports."""
+
+    def __init__(self, world: World, choices: Choices) -> None:
+        self.world, self.choices = world, choices
+        self.out = Outcome()
+        self.sink = self.out.copies
+        self.depth = 0  # of crafted packets
+        self.fresh: dict[tuple[str, int, str], model.Port] = {}
+
+    def run(self, in_port: str, frame: Frame) -> Outcome:
+        port = self.world.port(in_port)
+        if port is not None:
+            self.enter(port, frame, 0)
+        if self.out.kind == "drop":
+            self.out.kind = "consumed" if self.out.crafted else "drop"
+        if self.out.copies and self.out.kind in ("drop", "consumed"):
+            self.out.kind = "forward"
+        return self.out
+
+    # Ports
+
+    def enter(self, port: model.Port, frame: Frame, passed: int) -> None:
+        if not self.world.is_active(port):
+            return
+        if passed >= MAX_DEVICES:
+            self._end("loop")
+        elif self.world.bridge(port):
+            self.at_bridge(port, frame, passed + 1)
+        else:
+            self.at_router(port, frame, passed + 1)
+
+    def leave(self, port: model.Port, frame: Frame, passed: int) -> None:
+        if not self.world.is_active(port):
+            return
+        if self.world.is_exterior(port):
+            self.sink.add((port.name, frame.encode()))
+        elif peer := self.world.peer(port):
+            self.enter(peer, frame, passed)
+
+    def craft(self, port: model.Port, frame: Frame) -> None:
+        """Send a packet of our own making out of `port`."""
+        outer, self.sink = self.sink, self.out.crafted
+        self.depth += 1
+        self.leave(port, frame, 0)
+        self.depth -= 1
+        self.sink = outer
+        self._end("consumed")
+
+    def _end(self, kind: str) -> None:
+        if self.depth:
+            self.out.is_hazy |= kind in ("await", "loop")
+        elif self.out.kind != "await":
+            self.out.kind = kind
+
+    # Bridges
+
+    def at_bridge(self, port: model.Port, frame: Frame, passed: int) -> None:
+        if is_group(frame.src):
+            return
+        self._learn(port, frame)
+        if answer := self._bridge_answer(port, frame):
+            self.craft(port, answer)
+            return
+        target = None if is_group(frame.dst) else self._lookup(port.device, frame)
+        if target is None:
+            for other in self.world.ports(port.device):
+                if other.name != port.name:
+                    self.leave(other, frame, passed)
+        elif target.name != port.name:
+            self.leave(target, frame, passed)
+
+    def _learn(self, port: model.Port, frame: Frame) -> None:
+        bridge, vlan, mac = port.device, frame.vlan_id, frame.src
+        if not self.world.is_exterior(port) or mac in self.world.stated_macs(bridge):
+            return
+        self.fresh[bridge, vlan, mac] = port
+        if self.world.mac_port(bridge, vlan, mac) != port:
+            self.out.learned.add((bridge, vlan, mac, port.name))
+
+    def _lookup(self, bridge: str, frame: Frame) -> model.Port | None:
+        fresh = self.fresh.get((bridge, frame.vlan_id, frame.dst))
+        return fresh or self.world.mac_port(bridge, frame.vlan_id, frame.dst)
+
+    def _bridge_answer(self, port: model.Port, frame: Frame) -> Frame | None:
+        """The answer to an ARP request or neighbor solicitation for an address known here."""
+        asked = _asked(frame)
+        if asked is None or frame.vlan is not None:
+            return None
+        mac = self.world.known_addresses(port.device).get(asked)
+        if mac is None or mac == frame.src:
+            return None
+        return _answer(frame, asked, mac)
+
+    # Routers
+
+    def at_router(self, port: model.Port, frame: Frame, passed: int) -> None:
+        mine = self.world.mac(port)
+        if (frame.dst != mine and not is_group(frame.dst)) or frame.vlan is not None:
+            return
+        if isinstance(frame.body, Arp):
+            self._arp(port, frame, frame.body)
+        elif isinstance(frame.body, Ip) and _is_nd(frame.body):
+            self._nd(port, frame, frame.body)
+        elif isinstance(frame.body, Ip) and not is_group(frame.dst):
+            self._ip(port, frame, frame.body, passed)
+
+    def _arp(self, port: model.Port, frame: Frame, arp: Arp) -> None:
+        if not self.world.on_link(port, arp.spa):
+            return
+        self._meet(port, arp.spa, arp.sha)
+        if arp.op == 1 and arp.tpa in self._own(port):
+            self.craft(port, _answer(frame, arp.tpa, self.world.mac(port)))
+
+    def _nd(self, port: model.Port, frame: Frame, ip: Ip) -> None:
+        target = IPv6Address(ip.payload[8:24])
+        if ip.payload[0] == NA:
+            self._meet(port, target, _lladdr(ip, 2))
+            return
+        if not ip.src.is_unspecified:
+            self._meet(port, ip.src, _lladdr(ip, 1))
+        if target in self._own(port):
+            self.craft(port, _answer(frame, target, self.world.mac(port)))
+
+    def _own(self, port: model.Port) -> set[Address]:
+        return set(self.world._own(port, ""))
+
+    def _meet(self, port: model.Port, address: Address, mac: str | None) -> None:
+        if mac is None or is_group(mac) or mac == NO_MAC or address in self._own(port):
+            return
+        if self.world.on_link(port, address) and self.world.neighbor(port, address) != mac:
+            self.out.neighbors.add((port.name, address, mac))
+
+    def _ip(self, port: model.Port, frame: Frame, ip: Ip, passed: int) -> None:
+        router = port.device
+        if ip.dst in self.world.own_addresses(router):
+            self._deliver(port, frame, ip)
+            return
+        if _is_unroutable(ip) or self.world.is_subnet_broadcast(router, ip.dst):
+            return
+        best = self.world.routes(router, ip.src, ip.dst)
+        if not best:
+            self._complain(port, frame, NET_UNREACHABLE)
+            return
+        self._follow(self.choices.choose(best), port, frame, passed)
+
+    def _follow(self, hop: Hop, port: model.Port, frame: Frame, passed: int) -> None:
+        ip = frame.body
+        assert isinstance(ip, Ip)
+        if hop.type == "reject":
+            self._complain(port, frame, PROHIBITED)
+        elif hop.type == "local":
+            self._deliver(port, frame, ip)
+        elif hop.type == "normal" and ip.ttl <= 1:
+            self._complain(port, frame, TIME_EXCEEDED)
+        elif hop.type == "normal":
+            self._forward(self.world.port(hop.port), hop.gateway or ip.dst, frame, passed)
+
+    def _forward(self, out: model.Port, next_hop: Address, frame: Frame, passed: int) -> None:
+        mac = self.world.neighbor(out, next_hop)
+        if mac is None:
+            self._ask(out, next_hop)
+            return
+        ip = replace(frame.body, ttl=frame.body.ttl - 1)
+        self.leave(out, replace(frame, src=self.world.mac(out), dst=mac, body=ip), passed)
+
+    def _ask(self, out: model.Port, wanted: Address) -> None:
+        if self.depth == 0:
+            self.out.awaited = (out.name, wanted)
+        self._end("await")
+        own = self.world.source_address(out, wanted)
+        if own is not None and self.depth == 0:
+            self.craft(out, frames.solicit(self.world.mac(out), own, wanted))
+
+    def _deliver(self, port: model.Port, frame: Frame, ip: Ip) -> None:
+        request, reply = ECHO[ip.version]
+        is_echo = ip.proto in (ICMP, ICMPV6) and len(ip.payload) >= 8 and not ip.is_fragment
+        if not is_echo or ip.payload[0] != request or not _is_host(ip.src):
+            return
+        answer = frames.icmp(_plain(ip.dst, ip.src), reply, 0, ip.payload[4:])
+        self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), answer))
+
+    def _complain(self, port: model.Port, frame: Frame, what: dict[int, tuple[int, int]]) -> None:
+        ip = frame.body
+        assert isinstance(ip, Ip)
+        own = self.world.source_address(port, ip.src)
+        if own is None or not may_complain(ip):
+            return
+        quoted = ip.encode()[: QUOTED[ip.version]]
+        error = frames.icmp(_plain(own, ip.src), *what[ip.version], b"\0\0\0\0" + quoted)
+        self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
+
+
+def may_complain(ip: Ip) -> bool:
+    """Whether an ICMP error may be sent about `ip` (RFC 1812, 4.3.2.7; RFC 4443, 2.4)."""
+    if ip.is_later_fragment or not _is_host(ip.src):
+        return False
+    if ip.proto == ICMP and ip.version == 4:
+        return bool(ip.payload) and ip.payload[0] not in ERRORS_V4
+    if ip.proto == ICMPV6 and ip.version == 6:
+        return bool(ip.payload) and ip.payload[0] >= 128
+    return True
+
+
+def _answer(frame: Frame, asked: Address, mac: str) -> Frame:
+    """The ARP reply or neighbor advertisement that says `asked` is at `mac`."""
+    if isinstance(frame.body, Arp):
+        arp = frame.body
+        return frames.arp_frame(arp.sha, mac, Arp(2, mac, asked, arp.sha, arp.spa))
+    to = ALL_NODES if frame.body.src.is_unspecified else frame.body.src
+    option = b"\x02\x01" + frames.mac_bytes(mac)
+    flags = bytes(4)  # the caller compares them away: they differ between hosts and routers
+    ip = frames.icmp(_plain(asked, to, ttl=255), NA, 0, flags + asked.packed + option)
+    return frames.ip_frame(frame.src, mac, ip)
+
+
+def _asked(frame: Frame) -> Address | None:
+    """The address that `frame` asks the MAC of."""
+    if isinstance(frame.body, Arp):
+        is_question = frame.body.op == 1 and frame.body.spa != frame.body.tpa
+        return frame.body.tpa if is_question else None
+    if isinstance(frame.body, Ip) and _is_nd(frame.body) and frame.body.payload[0] == NS:
+        return IPv6Address(frame.body.payload[8:24])
+    return None
+
+
+def _is_nd(ip: Ip) -> bool:
+    """Whether `ip` is a neighbor solicitation or advertisement that is valid (RFC 4861, 7.1)."""
+    if ip.version != 6 or ip.proto != ICMPV6 or ip.is_fragment or len(ip.payload) < 24:
+        return False
+    return ip.payload[0] in (NS, NA) and ip.payload[1] == 0 and ip.ttl == 255
+
+
+def _lladdr(ip: Ip, option: int) -> str | None:
+    at = 24
+    while at + 8 <= len(ip.payload) and ip.payload[at + 1]:
+        if ip.payload[at] == option:
+            return frames.mac_text(ip.payload[at + 2 : at + 8])
+        at += ip.payload[at + 1] * 8
+    return None
+
+
+def _plain(src: Address, dst: Address, *, ttl: int = 64) -> Ip:
+    return Ip(src, dst, 0, ttl=ttl)
+
+
+def _is_host(address: Address) -> bool:
+    """Whether `address` can be somebody's, so that one may answer there."""
+    if address.is_multicast or address.is_unspecified or address.is_loopback:
+        return False
+    return address.version == 6 or not address.is_reserved
+
+
+def _is_unroutable(ip: Ip) -> bool:
+    if ip.version == 6 and (ip.src.is_link_local or ip.dst.is_link_local):
+        return True
+    return not _is_host(ip.dst)

@@ -1,0 +1,207 @@
+"""What the oracle knows: the resources, who is alive, and plain questions about them.
+
+1. Every question is answered by scanning the resources: slow, obvious, nothing compiled.
+2. What a host found out counts only while that host is alive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from ipaddress import ip_address, ip_interface, ip_network
+from typing import NamedTuple
+
+from frames import Address
+from onehop.engine import model
+
+
+class Hop(NamedTuple):
+    """One route that applies to a packet."""
+
+    destination: int  # prefix length
+    source: int
+    weight: int
+    type: str
+    port: str | None
+    gateway: Address | None
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        return (-self.destination, -self.source, self.weight)
+
+
+class World:
+    """The virtual topology as a bag of resources."""
+
+    def __init__(self, resources: Iterable[model.Resource] = ()) -> None:
+        self.rows: dict[str, dict[str, model.Resource]] = {kind: {} for kind in model.KINDS}
+        self.dead: set[str] = set()
+        self.put(resources)
+
+    def put(self, resources: Iterable[model.Resource]) -> None:
+        for resource in resources:
+            self.rows[resource.KIND][resource.name] = resource
+
+    def remove(self, kind: str, name: str) -> None:
+        self.rows[kind].pop(name, None)
+
+    def all(self, kind: type) -> list:
+        return list(self.rows[kind.KIND].values())
+
+    def alive(self, kind: type) -> Iterator:
+        """State rows that count."""
+        return (row for row in self.all(kind) if row.host not in self.dead)
+
+    # Devices and ports
+
+    def port(self, name: str) -> model.Port | None:
+        return self.rows["port"].get(name)
+
+    def bridge(self, port: model.Port) -> model.Bridge | None:
+        return self.rows["bridge"].get(port.device)
+
+    def router(self, port: model.Port) -> model.Router | None:
+        return self.rows["router"].get(port.device)
+
+    def peer(self, port: model.Port) -> model.Port | None:
+        if port.peer is not None:
+            return self.port(port.peer)
+        return next((other for other in self.all(model.Port) if other.peer == port.name), None)
+
+    def ports(self, device: str) -> list[model.Port]:
+        return [port for port in self.all(model.Port) if port.device == device]
+
+    def is_exterior(self, port: model.Port) -> bool:
+        return port.host is not None and port.interface is not None
+
+    def is_active(self, port: model.Port) -> bool:
+        device = self.bridge(port) or self.router(port)
+        if not port.admin_state_up or device is None or not device.admin_state_up:
+            return False
+        if not self.is_exterior(port):
+            return self.peer(port) is not None
+        statuses = (row for row in self.alive(model.PortStatus) if row.port == port.name)
+        return port.host not in self.dead and all(row.up for row in statuses)
+
+    def mac(self, port: model.Port) -> str:
+        """The MAC of a router's port."""
+        return (port.mac or model.router_mac(port)).lower()
+
+    # What a bridge knows
+
+    def segment(self, bridge: str) -> list[str]:
+        """The bridges that `bridge` is joined to by links between bridges, itself first."""
+        found = [bridge]
+        for name in found:
+            peers = [self.peer(port) for port in self.ports(name)]
+            bridges = [p.device for p in peers if p is not None and self.bridge(p) is not None]
+            found += [name for name in bridges if name not in found]
+        return found
+
+    def stated_macs(self, bridge: str) -> dict[str, model.Port]:
+        """The MACs that need no learning on one bridge, and the port each is behind."""
+        found = {}
+        for port in self.ports(bridge):
+            peer = self.peer(port)
+            if peer is not None and self.router(peer) is not None:
+                found[self.mac(peer)] = port
+            elif self.is_exterior(port) and port.mac:
+                found[port.mac.lower()] = port
+        return found
+
+    def mac_port(self, bridge: str, vlan: int, mac: str) -> model.Port | None:
+        """The port of `bridge` that `mac` is behind: stated first, then learned."""
+        if stated := self.stated_macs(bridge).get(mac):
+            return stated
+        for row in self.alive(model.LearnedMac):
+            if (row.bridge, row.vlan, row.mac.lower()) == (bridge, vlan, mac):
+                return self.port(row.port)
+        return None
+
+    def known_addresses(self, bridge: str) -> dict[Address, str]:
+        """The addresses in a bridge's segment that need no asking, and their MACs."""
+        found: dict[Address, str] = {}
+        for name in self.segment(bridge):
+            for port in self.ports(name):
+                found |= self._addresses_behind(port)
+        return found
+
+    def _addresses_behind(self, port: model.Port) -> dict[Address, str]:
+        peer = self.peer(port)
+        if peer is not None and self.router(peer) is not None:
+            return self.neighbor_rows(peer) | self._own(peer, self.mac(peer))
+        if self.is_exterior(port) and port.mac:
+            return self._own(port, port.mac.lower())
+        return {}
+
+    def _own(self, port: model.Port, mac: str) -> dict[Address, str]:
+        return {ip_interface(text).ip: mac for text in port.addresses}
+
+    def neighbor_rows(self, port: model.Port) -> dict[Address, str]:
+        rows = (row for row in self.alive(model.Neighbor) if row.port == port.name)
+        return {ip_address(row.address): row.mac.lower() for row in rows}
+
+    # What a router knows
+
+    def own_addresses(self, router: str) -> set[Address]:
+        return {ip_interface(t).ip for port in self.ports(router) for t in port.addresses}
+
+    def source_address(self, port: model.Port, towards: Address) -> Address | None:
+        """The port's address to speak from: in the same subnet where there is one."""
+        same = [ip_interface(t) for t in port.addresses]
+        same = [own for own in same if own.version == towards.version]
+        inside = [own for own in same if towards in own.network]
+        return next((own.ip for own in (*inside, *same)), None)
+
+    def on_link(self, port: model.Port, address: Address) -> bool:
+        return any(address in ip_interface(text).network for text in port.addresses)
+
+    def is_subnet_broadcast(self, router: str, address: Address) -> bool:
+        nets = [ip_interface(t).network for p in self.ports(router) for t in p.addresses]
+        wide = (net for net in nets if net.version == 4 and net.prefixlen < 31)
+        return any(address in (net.broadcast_address, net.network_address) for net in wide)
+
+    def neighbor(self, port: model.Port, address: Address) -> str | None:
+        """The MAC of `address` on the link of a router's port."""
+        rows, peer = self.neighbor_rows(port), self.peer(port)
+        if peer is None:
+            return rows.get(address)
+        if self.router(peer) is not None:
+            return (rows | self._own(peer, self.mac(peer))).get(address)
+        return (rows | self.known_addresses(peer.device)).get(address)
+
+    def routes(self, router: str, source: Address, destination: Address) -> list[Hop]:
+        """The best routes of a router: more than one where they are equal."""
+        fitting = [
+            hop
+            for source_net, net, hop in self._all_routes(router)
+            if net.version == destination.version and destination in net
+            if source_net is None or source in source_net
+            if hop.port is None or self._usable(hop.port)
+        ]
+        best = min((hop.rank for hop in fitting), default=None)
+        return [hop for hop in fitting if hop.rank == best]
+
+    def _usable(self, name: str) -> bool:
+        port = self.port(name)
+        return port is not None and self.is_active(port)
+
+    def _all_routes(self, router: str) -> Iterator[tuple]:
+        for row in self.all(model.Route):
+            if row.router == router:
+                source = ip_network(row.source) if row.source else None
+                yield source, ip_network(row.destination), self._stated(row, source)
+        for row in self.alive(model.LearnedRoute):
+            port = self.port(row.next_hop_port)
+            if port is not None and port.device == router:
+                net = ip_network(row.destination)
+                gateway = ip_address(row.next_hop_gateway)
+                yield None, net, Hop(net.prefixlen, 0, row.weight, "normal", port.name, gateway)
+        for port in self.ports(router):
+            for text in port.addresses:
+                net = ip_interface(text).network
+                yield None, net, Hop(net.prefixlen, 0, 0, "normal", port.name, None)
+
+    def _stated(self, row: model.Route, source: object) -> Hop:
+        gateway = ip_address(row.next_hop_gateway) if row.next_hop_gateway else None
+        lengths = ip_network(row.destination).prefixlen, getattr(source, "prefixlen", 0)
+        return Hop(*lengths, row.weight, row.type, row.next_hop_port, gateway)
