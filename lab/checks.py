@@ -17,7 +17,7 @@ from onehop.lab.state import LabError
 if TYPE_CHECKING:
     from onehop.lab.lab import Lab
 
-ECHO_PORT = 7
+Step = Callable[[str], None]
 PROBES = 64  # connections of one look; each crosses any one of three gateways with odds 1 to 2
 
 

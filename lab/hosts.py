@@ -20,6 +20,7 @@ import sys
 from typing import Any
 
 import msgspec
+
 from onehop.lab.nodes import Node
 from onehop.lab.state import SERVICE, LabState, NodeState, marked
 

@@ -13,6 +13,7 @@ import pathlib
 from typing import Literal
 
 import msgspec
+
 from onehop.controller.cli.output import CommandError
 
 DIRECTORY = pathlib.Path(os.environ.get("ONEHOP_LAB_DIR", "/run/onehop-lab"))

@@ -1,0 +1,89 @@
+"""Gateways that join and leave a running lab.
+
+A gateway joins: its node and wire are made, the topology states it, its switch and agent start.
+It leaves in the order that an operator would choose: first nobody is told to use it any more,
+then nobody does, then it goes.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import re
+import time
+
+import msgspec
+
+from onehop.engine.model import Topology, dump, load
+from onehop.lab import checks, holder, outside, state
+from onehop.lab.gateways import Gateway, kill
+from onehop.lab.lab import Lab
+from onehop.lab.state import SERVICE, LabError, NodeState, marked
+from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, gateway, plan, without
+from onehop.lab.up import apply
+
+DRAIN_S = 15.0
+LOOK_S = 0.3
+IDLE_PACKETS = 5  # in one look: what the kernel's own neighbour discovery may send
+
+
+def join(lab: Lab, name: str) -> Gateway:
+    """Add gateway `name` ("g4") and start it; `lab.wait_ready` tells when it carries traffic."""
+    topology = Topology.of([*stated(lab), *gateway(_number(lab, name))])
+    new = plan(topology)
+    _remember(lab, holder.ask(lab.directory, holder.Request(build=new)))
+    joined = lab.gateway(name)
+    joined.boot()
+    outside.add(lab.node("outside"), new, _uplink(new, name))
+    _state(lab, topology)
+    joined.start_agent()
+    return joined
+
+
+def leave(lab: Lab, name: str) -> None:
+    """Drain gateway `name` and remove it."""
+    uplink = _uplink(plan(stated(lab)), name)
+    _state(lab, without(stated(lab), name, host_too=False))
+    checks.eventually(lambda: _still_used(lab, name), DRAIN_S)
+    _state(lab, without(stated(lab), name))
+    outside.remove(lab.node("outside"), plan(stated(lab)), uplink)
+    kill(marked(SERVICE, name))
+    _remember(lab, holder.ask(lab.directory, holder.Request(remove=name)))
+
+
+def stated(lab: Lab) -> Topology:
+    """The topology that was applied last."""
+    return load(pathlib.Path(lab.state.topology).read_text(), lab.state.topology)
+
+
+def _state(lab: Lab, topology: Topology) -> None:
+    pathlib.Path(lab.state.topology).write_text(dump(topology))
+    apply(lab)
+
+
+def _remember(lab: Lab, nodes: dict[str, NodeState]) -> None:
+    lab.state = msgspec.structs.replace(lab.state, nodes=nodes)
+    state.save(lab.state, lab.directory)
+
+
+def _number(lab: Lab, name: str) -> int:
+    found = re.fullmatch(r"g(\d)", name)
+    if not found or not 1 <= int(found[1]) <= MAX_GATEWAYS:
+        raise LabError(f"gateway {name}: its name is g1 to g{MAX_GATEWAYS}")
+    if name in lab.state.nodes:
+        raise LabError(f"gateway {name}: it is there already")
+    return int(found[1])
+
+
+def _uplink(plan: Plan, name: str) -> Uplink:
+    found = [uplink for uplink in plan.uplinks if uplink.host == name]
+    if not found:
+        raise LabError(f"gateway {name}: the topology states none of that name")
+    return found[0]
+
+
+def _still_used(lab: Lab, name: str) -> str:
+    before = lab.uplink_counters()[name]
+    time.sleep(LOOK_S)
+    after = lab.uplink_counters()[name]
+    packets = after.up_packets - before.up_packets + after.down_packets - before.down_packets
+    return f"{packets} packets in {LOOK_S} s through {name}" if packets > IDLE_PACKETS else ""

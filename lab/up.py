@@ -1,0 +1,249 @@
+"""Bring the lab up, change it while it runs, take it down.
+
+Up, in this order (those of one line side by side):
+1. claim the directory, which only one lab can have
+2. Mininet's nodes and wires, kept by the holder
+3. the hosts' switches · the outside router · the store, with the topology applied
+4. the agents, until each says that it forwards
+5. packets of every machine through every gateway
+
+Down needs no record of what was started: whatever carries the lab's mark is killed, and the
+namespaces end with their processes.
+"""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import msgspec
+
+from onehop.engine import model
+from onehop.lab import checks, outside, state
+from onehop.lab.hosts import Host, onehop
+from onehop.lab.lab import Lab
+from onehop.lab.nodes import environment
+from onehop.lab.progress import Stages
+from onehop.lab.state import LabError, LabState, Options, Platform
+from onehop.lab.topo import Plan, generate, plan
+
+PARALLEL = 4  # more only wait for each other on two cores
+READY_S = 60.0
+DOWN_S = 15.0
+STORE = "store"
+MOUNT_POINTS = ("/run/openvswitch", "/run/onehop", "/run/netns")
+
+
+def up(
+    options: Options,
+    platform: Platform,
+    topology: model.Topology,
+    directory: pathlib.Path,
+    stages: Stages,
+) -> Lab:
+    """A lab that carries traffic, in a claimed `directory`."""
+    (directory / "topology.yaml").write_text(model.dump(topology))
+    lab = hold(options, platform, plan(topology), directory, stages)
+    boot(lab, plan(topology), stages)
+    start_agents(lab, lab.hosts, stages)
+    reach(lab, stages)
+    return lab
+
+
+def claim(directory: pathlib.Path = state.DIRECTORY) -> pathlib.Path:
+    """Make the lab's directory, or say who has it."""
+    try:
+        directory.mkdir(parents=True)
+    except FileExistsError:
+        raise LabError(refusal(directory)) from None
+    made = [path for path in MOUNT_POINTS if not os.path.isdir(path)]
+    (directory / "made.json").write_bytes(msgspec.json.encode(made))
+    return directory
+
+
+def refusal(directory: pathlib.Path) -> str:
+    found = state.load(directory)
+    if found and state.alive(found.holder_pid, found.holder_started):
+        return "a lab is already up: `onehop lab status` shows it, `onehop lab down` ends it"
+    return f"{directory} is there from a lab that is not up: `onehop lab down` clears it"
+
+
+def topology_of(options: Options) -> model.Topology:
+    """The user's file, or the lab's own topology; with keys assigned nowhere yet."""
+    if options.file is None:
+        return generate(options.computes, options.gateways)
+    return model.load(pathlib.Path(options.file).read_text(), options.file)
+
+
+def hold(
+    options: Options, platform: Platform, plan: Plan, directory: pathlib.Path, stages: Stages
+) -> Lab:
+    """Start the holder and wait until it has made every node."""
+    (directory / "plan.json").write_bytes(msgspec.json.encode(plan))
+    (directory / "options.json").write_bytes(msgspec.json.encode(options))
+    with (directory / "holder.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "onehop.lab.holder", str(directory)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment("holder"),
+            start_new_session=True,
+        )
+    total = 3 + plan.clients + len(plan.hosts) + len(plan.machines)
+    with stages.stage("nodes", total) as step:
+        _follow(process, directory, step)
+    nodes = msgspec.json.decode((directory / "nodes.json").read_bytes())
+    made = LabState(
+        options=options,
+        platform=platform,
+        holder_pid=process.pid,
+        holder_started=state.started(process.pid) or 0,
+        store=f"unix:{directory}/{STORE}/store.sock",
+        topology=str(directory / "topology.yaml"),
+        nodes=msgspec.convert(nodes, dict[str, state.NodeState]),
+    )
+    state.save(made, directory)
+    return Lab(made, directory)
+
+
+def _follow(process: subprocess.Popen[bytes], directory: pathlib.Path, step: checks.Step) -> None:
+    assert process.stdout
+    for line in process.stdout:
+        if not line.strip():
+            return
+        step(line.decode().strip())
+    said = (directory / "holder.log").read_text().strip().splitlines()
+    raise LabError(f"the nodes could not be made: {said[-1] if said else 'the holder died'}")
+
+
+def boot(lab: Lab, plan: Plan, stages: Stages) -> None:
+    """Everything that stands below the agents."""
+    hosts = lab.hosts
+    with stages.stage("switches", len(hosts) + 2) as step, ThreadPoolExecutor(PARALLEL) as pool:
+        jobs = [pool.submit(_named, step, "store", lambda: start_store(lab))]
+        jobs += [pool.submit(_named, step, "outside", lambda: start_outside(lab, plan))]
+        jobs += [pool.submit(_named, step, host.name, host.boot) for host in hosts]
+        for job in jobs:
+            job.result()
+
+
+def _named(step: checks.Step, name: str, job: Callable[[], None]) -> None:
+    job()
+    step(name)
+
+
+def start_outside(lab: Lab, plan: Plan) -> None:
+    outside.start(lab.node("outside"), plan)
+
+
+def start_store(lab: Lab) -> None:
+    """The store's server, and the topology in it."""
+    directory = lab.directory / STORE
+    directory.mkdir(exist_ok=True)
+    with (directory / "store.log").open("ab") as log:
+        subprocess.Popen(
+            [onehop(), "store", "run", "--remote", lab.state.store, "--directory", directory],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment(STORE),
+            start_new_session=True,
+        )
+    socket = pathlib.Path(lab.state.store.removeprefix("unix:"))
+    checks.eventually(lambda: "" if socket.exists() else "the store does not listen", 15.0)
+    apply(lab)
+
+
+def apply(lab: Lab) -> None:
+    """Have the store hold the lab's topology file."""
+    command = [onehop(), "apply", "-f", lab.state.topology, "--store", lab.state.store]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    if done.returncode:
+        raise LabError(done.stderr.strip() or "onehop apply failed")
+
+
+def start_agents(lab: Lab, hosts: list[Host], stages: Stages) -> None:
+    """Start the agents of `hosts` and wait until each forwards."""
+    with stages.stage("agents", len(hosts)) as step:
+        for host in hosts:
+            host.start_agent()
+        waiting = {host.name: host for host in hosts}
+        checks.eventually(lambda: _still(waiting, step), READY_S, 0.25)
+
+
+def _still(waiting: dict[str, Host], step: checks.Step) -> str:
+    for name, host in list(waiting.items()):
+        if not host.agent_pids():
+            raise LabError(f"agent of {name} ended: {last_line(host.directory / 'agent.log')}")
+        if (host.agent_status() or {}).get("live"):
+            del waiting[name]
+            step(name)
+    return f"agents not live: {' '.join(waiting)}" if waiting else ""
+
+
+def reach(lab: Lab, stages: Stages) -> None:
+    """Wait until packets pass, and note it."""
+    with stages.stage("packets", 1):
+        lab.wait_ready(READY_S)
+    lab.state = msgspec.structs.replace(lab.state, ready=True)
+    state.save(lab.state, lab.directory)
+
+
+def last_line(path: pathlib.Path) -> str:
+    lines = path.read_text(errors="replace").strip().splitlines() if path.exists() else []
+    return lines[-1] if lines else "it said nothing"
+
+
+def down(directory: pathlib.Path = state.DIRECTORY) -> dict[str, int]:
+    """End everything that carries the lab's mark; what that was. Never fails half way."""
+    was_there = directory.exists()
+    killed = _kill_marked(str(directory))
+    for path in _made(directory):
+        _rmdir(path)
+    shutil.rmtree(directory, ignore_errors=True)
+    return {"labs": int(was_there), "processes": killed}
+
+
+def _kill_marked(value: str) -> int:
+    """Kill until none is left: a process may start another while we look."""
+    killed: set[int] = set()
+    deadline = time.monotonic() + DOWN_S
+    while (left := _others(value)) and time.monotonic() < deadline:
+        for pid in left:
+            killed.add(pid)
+            _kill(pid)
+        time.sleep(0.02)
+    return len(killed)
+
+
+def _others(value: str) -> list[int]:
+    return [pid for pid in state.marked(state.MARK, value) if pid != os.getpid()]
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _made(directory: pathlib.Path) -> list[str]:
+    try:
+        return msgspec.json.decode((directory / "made.json").read_bytes(), type=list[str])
+    except (OSError, msgspec.MsgspecError):
+        return []
+
+
+def _rmdir(path: str) -> None:
+    try:
+        os.rmdir(path)
+    except OSError:
+        pass  # somebody else uses it by now
