@@ -34,7 +34,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     listen: str = "127.0.0.1:6653"  # where the local switch finds the agent
     metrics: str = "127.0.0.1:9273"  # Prometheus figures, and /status
     datapath: Literal["netdev", "system"] = "netdev"
-    seed: Annotated[int, Meta(ge=0, lt=1 << 63)] = 0  # of connection hashing: equal on all hosts
+    seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = (
+        0  # of connection hashing: equal on all hosts
+    )
     idle_s: Positive = 60.0  # a flow unused for so long is removed
     port_rate: Positive = 20_000.0  # packets a second that one port may send to the agent
     port_burst: Positive = 20_000.0

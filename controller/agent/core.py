@@ -30,6 +30,7 @@ from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, desired
 from onehop.controller.agent.events import Command, Event, OfPort
 from onehop.controller.agent.liveness import Liveness
+from onehop.controller.agent.metrics import Status
 from onehop.controller.agent.waiting import Waiting
 from onehop.engine import openflow
 from onehop.engine.datapath import Datapath, Received
@@ -151,6 +152,26 @@ class Core:
             else:
                 slow.append(message)
         return Taken(consumed, slow, self._drain())
+
+    def status(self, uplinks: dict[str, dict[str, object]]) -> Status:
+        """How the agent is; `uplinks` is what their driver says."""
+        return Status(
+            host=self.settings.host,
+            phase=self.phase.value,
+            live=self.phase is Phase.LIVE,
+            switch_connected=self.switch_connected,
+            store_connected=self.store_connected,
+            synced=self.synced,
+            announcing=bool(self.announcing),
+            flows=self.datapath.flow_count,
+            static_flows=len(self._statics),
+            waiting_packets=len(self.waiting),
+            peers=dict(self.liveness.session_up),
+            ports={port: self.topology.is_active(port) for port in sorted(self._bound)},
+            uplinks=uplinks,
+            rows={kind: len(found) for kind, found in sorted(self.snapshot.items())},
+            counters={**self.datapath.counters, **self.counters},
+        )
 
     # The store
 

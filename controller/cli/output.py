@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
+
 from onehop.engine.model import ModelError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]

@@ -1,0 +1,160 @@
+"""The effects of an agent: carries out what the core decides, and tells it what happened.
+
+It must not know Ryu: a connection to the switch is something with `send`.
+
+1. Every event goes through `tell`, which carries out the commands before it returns; as green
+   threads take turns only where they wait, events and their commands never mingle.
+2. A driver that fails is logged and tried again; forwarding goes on.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import pathlib
+import time
+from collections.abc import Callable, Iterable
+from typing import IO, Protocol, assert_never
+
+from onehop.controller.agent import events, metrics, switch, tunnels, uplinks
+from onehop.controller.agent.config import Settings
+from onehop.controller.agent.core import Core
+from onehop.controller.agent.desired import Desired
+from onehop.controller.store.client import Store
+from onehop.engine.model import LearnedRoute
+
+TICK_S = 0.1
+IDLE_S = 1.0  # how long a driver waits for something to do
+
+log = logging.getLogger("onehop.agent")
+
+
+class Connection(Protocol):
+    """The way to the switch."""
+
+    def send(self, data: bytes) -> bool: ...
+
+
+class Runtime:
+    """The agent of one host, with everything that it drives."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.core = Core(settings)
+        self.connection: Connection | None = None
+        self._lock = _only_one(settings)
+        self._store = Store(settings.store)
+        self._switch = switch.Switch(
+            settings.ovsdb, datapath=settings.datapath, controller=f"tcp:{settings.listen}"
+        )
+        self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
+        self._warm_up = tunnels.WarmUp()
+        self._reconciled: Desired | None = None
+        self._told_settled: frozenset[str] | None = None
+
+    def loops(self) -> Iterable[Callable[[], None]]:
+        """What is to run, each in a green thread of its own."""
+        return (
+            lambda: self._forever("store", self._turn_store),
+            lambda: self._forever("switch", self._turn_switch),
+            lambda: self._forever("time", self._turn_time),
+            self._serve_metrics,
+        )
+
+    def tell(self, event: events.Event) -> None:
+        """Something has happened."""
+        self._carry_out(self.core.handle(event, time.monotonic_ns()))
+
+    def take(self, data: memoryview) -> tuple[int, list[bytes]]:
+        """Bytes have come from the switch; how many were messages, and the slow ones."""
+        taken = self.core.receive(data, time.monotonic_ns())
+        self._carry_out(taken.commands)
+        return taken.consumed, taken.slow
+
+    def status(self) -> metrics.Status:
+        """How the agent is."""
+        return self.core.status(self._uplinks.status())
+
+    def _carry_out(self, commands: Iterable[events.Command]) -> None:
+        for command in commands:
+            match command:
+                case events.Send():
+                    if self.connection:
+                        self.connection.send(command.data)
+                case events.PutState():
+                    self._store.put(command.resources)
+                case events.RemoveState():
+                    for kind, name in command.names:
+                        self._store.remove(kind, [name])
+                case events.Reconcile():
+                    self._reconcile(command.desired, serving=command.serving)
+                case events.Announce():
+                    self._uplinks.announce(command.announcing)
+                case events.Carrier():
+                    self._uplinks.carrier(command.port, command.up)
+                case events.Log():
+                    log.info("%s", command.text)
+                case _:
+                    assert_never(command)
+
+    def _reconcile(self, desired: Desired, *, serving: bool | None) -> None:
+        self._reconciled, self._told_settled = desired, None
+        ports = [
+            *tunnels.ports(desired, serving=serving),
+            *switch.ports(desired),
+            *uplinks.ports(desired),
+        ]
+        self._switch.reconcile(ports)
+        self._uplinks.reconcile(desired.uplinks)
+
+    def _routes(self, port: str, routes: frozenset[LearnedRoute]) -> None:
+        self.tell(events.RoutesLearned(port, routes))
+
+    # The loops
+
+    def _forever(self, what: str, turn: Callable[[], None]) -> None:
+        while True:
+            try:
+                turn()
+            except Exception:
+                log.exception("%s: trying again", what)
+                time.sleep(IDLE_S)
+
+    def _turn_store(self) -> None:
+        step = self._store.run()
+        if self._store.connected is not self.core.store_connected:
+            self.tell(events.StoreLink(self._store.connected))
+        if step is not None:
+            self.tell(events.StoreStep(*step))
+        self._store.wait(IDLE_S)
+
+    def _turn_switch(self) -> None:
+        self._switch.run()
+        if self._reconciled and self._switch.settled:
+            devices = frozenset(s.device for s in self._switch.ports.values() if s.ofport)
+            if devices != self._told_settled:
+                self._told_settled = devices
+                self.tell(events.SwitchSettled(devices))
+        self._switch.wait(IDLE_S)
+
+    def _turn_time(self) -> None:
+        self.tell(events.Tick(time.time()))
+        if self._reconciled:
+            self._warm_up.run(self._reconciled, time.monotonic())
+        time.sleep(TICK_S)
+
+    def _serve_metrics(self) -> None:
+        metrics.server(self.settings.metrics_address, self.status).serve_forever()
+
+
+def _only_one(settings: Settings) -> IO[str]:
+    """Hold the host's lock as long as this process lives."""
+    directory = pathlib.Path(settings.run_dir)
+    directory.mkdir(parents=True, exist_ok=True)
+    lock = (directory / f"agent-{settings.host}.lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        raise RuntimeError(f"host {settings.host!r}: an agent is already running") from None
+    return lock
