@@ -17,8 +17,9 @@ from typing import Any
 
 import frames
 from frames import ICMP, ICMPV6, NA, NO_MAC, NS, Address, Arp, Frame, Ip, is_group
-from onehop.engine import model
 from world import Hop, World
+
+from onehop.engine import model
 
 MAX_DEVICES = 12
 ECHO = {4: (8, 0), 6: (128, 129)}  # request, reply

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 from hypothesis import strategies as st
+
 from onehop.engine import model
 
 HOSTS = ("h0", "h1", "h2")
@@ -80,6 +81,39 @@ def scenes(draw: st.DrawFn) -> Scene:
     return Scene(topology, tuple(draw(_state(topology, machines))), tuple(machines))
 
 
+def plain_scene() -> Scene:
+    """One fixed scene: two bridges with two machines each, a router between them."""
+    spots = [(n, m) for n in (0, 1) for m in (0, 1)]
+    machines = [
+        Machine(f"b{n}-m{m}", _mac_of(n, m), (f"10.0.{n}.{10 + m}", f"fd00:0:0:{n}::{10 + m:x}"))
+        for n, m in spots
+    ]
+    ports = [
+        model.Port(
+            name=machine.port,
+            device=f"b{n}",
+            host=HOSTS[m],
+            interface=f"tap{n}",
+            mac=machine.mac,
+            addresses=machine.addresses,
+        )
+        for machine, (n, m) in zip(machines, spots, strict=True)
+    ]
+    for n in (0, 1):
+        ports += _router_link(f"b{n}", n, "r0", 0, False)
+    topology = model.Topology(
+        hosts=tuple(_host(n, name) for n, name in enumerate(HOSTS)),
+        bridges=(model.Bridge(name="b0"), model.Bridge(name="b1")),
+        routers=(model.Router(name="r0"),),
+        ports=tuple(ports),
+    )
+    return Scene(model.assign_keys(topology), (), tuple(machines))
+
+
+def _mac_of(n: int, m: int) -> str:
+    return f"02:00:00:00:{n:02x}:{m:02x}"
+
+
 def _host(n: int, name: str) -> model.Host:
     return model.Host(name=name, tunnel_address=f"172.31.0.{n + 1}")
 
@@ -96,7 +130,7 @@ def _maybe_down(draw: st.DrawFn, port: model.Port) -> model.Port:
 
 @st.composite
 def _machine(draw: st.DrawFn, bridge: str, n: int, m: int) -> tuple[model.Port, Machine]:
-    name, mac = f"{bridge}-m{m}", f"02:00:00:00:{n:02x}:{m:02x}"
+    name, mac = f"{bridge}-m{m}", _mac_of(n, m)
     addresses = (f"10.0.{n}.{10 + m}", f"fd00:0:0:{n}::{10 + m:x}")
     host = draw(st.sampled_from(HOSTS))
     stated = 3 - draw(st.integers(0, 3))  # nothing, the MAC, and all with or without prefix

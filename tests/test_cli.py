@@ -5,10 +5,11 @@ import sys
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from onehop.controller import cli
 from onehop.controller.cli.output import CommandError, InputError
 from onehop.engine.model import ModelError, Problem
-from typer.testing import CliRunner
 
 
 def onehop(*args: str) -> "subprocess.CompletedProcess[str]":

@@ -4,6 +4,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from onehop.engine import model
 from onehop.engine.model import Bridge, Host, ModelError, Port, Route, Router, Topology
 from onehop.engine.model.values import fields_of

@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import frames
 import pytest
+
 from onehop.controller.cli import packets
 from onehop.engine import model
 from onehop.engine.model import Bridge, Host, ModelError, Port, Router, Topology

@@ -12,8 +12,9 @@ from ipaddress import ip_address
 import frames
 from frames import BROADCAST, ICMPV6, NO_MAC, SCTP, TCP, UDP, Address, Arp, Frame, Ip
 from hypothesis import strategies as st
-from onehop.engine import model
 from strategies import Machine, Scene, rarely, seldom
+
+from onehop.engine import model
 
 ELSEWHERE = ("192.0.2.7", "198.51.100.1", "10.0.1.200", "10.0.0.99", "2001:db8::1", "fd00::99")
 STRANGER = "06:00:00:00:00:99"
@@ -144,7 +145,7 @@ def _bare(ip: Ip, draw: st.DrawFn) -> Ip:
 
 def _fragment(ip: Ip, first: bool) -> Ip:
     """One fragment of `ip`: the first, or a later one."""
-    offset, body = (0, ip.payload[:8].ljust(8, b"\0")) if first else (185, b"the rest")
+    offset, body = (0, ip.payload[:24].ljust(24, b"\0")) if first else (185, b"the rest")
     if ip.version == 4:
         flags = {"more_fragments": first, "offset": offset}
         return replace(ip, payload=body, **flags)

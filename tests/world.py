@@ -11,6 +11,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import NamedTuple
 
 from frames import Address
+
 from onehop.engine import model
 
 
