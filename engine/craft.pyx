@@ -355,7 +355,8 @@ def error_about(
     if ip.shape[0] != (4 if pkt.key.eth_type == ETH_IPV4 else 16):
         raise ValueError(f"{src_ip}: not of the packet's family")
     kind = <int>ERRORS.index(error)
-    len_bytes = icmp_error(out, sizeof(out), &pkt, <IcmpError>kind, mtu, &ip[0], &src[0], &dst[0])
+    len_bytes = icmp_error(out, sizeof(out), &pkt, <IcmpError>kind, mtu, &ip[0], &src[0],
+                           &dst[0])
     return out[:len_bytes]
 
 
