@@ -1,0 +1,257 @@
+"""A switch in memory: takes OpenFlow 1.3 bytes, and tells where a packet comes out.
+
+It reads what it is sent with Ryu's own parser, so it judges the agent's encoder independently.
+One table; matches and actions as far as the agent uses them.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from ipaddress import ip_address
+from typing import Any, NamedTuple
+
+from ryu.lib import mac as mac_lib
+from ryu.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet, tcp, udp, vlan
+from ryu.ofproto import ofproto_parser, ofproto_protocol, ofproto_v1_3
+from ryu.ofproto import ofproto_v1_3_parser as parser13
+
+NO_BUFFER = 0xFFFFFFFF
+CONTROLLER, TABLE = ofproto_v1_3.OFPP_CONTROLLER, ofproto_v1_3.OFPP_TABLE
+TTL_REASON = ofproto_v1_3.OFPR_INVALID_TTL
+FLOW_STATS_PARTS = 100  # flows in one part of an answer
+
+
+class Out(NamedTuple):
+    """A packet that left the switch."""
+
+    port: int
+    data: bytes
+    tunnel_id: int = 0
+    tunnel_dst: str = ""
+
+
+class Flow:
+    """An entry of the table."""
+
+    def __init__(self, message: Any, raw: bytes) -> None:
+        self.cookie = message.cookie
+        self.priority = message.priority
+        self.match = dict(message.match.items())
+        self.actions = [a for i in message.instructions for a in i.actions]
+        self.packets = 0
+        length = struct.unpack_from("!H", raw, 50)[0]
+        end = 48 + (length + 7) // 8 * 8
+        self.raw_match, self.raw_instructions = raw[48:end], raw[end:]
+
+    def stats(self) -> bytes:
+        """This flow in an answer to a flow-stats request."""
+        length = 48 + len(self.raw_match) + len(self.raw_instructions)
+        head = struct.pack("!HBxIIHHHH4xQQQ", length, 0, 1, 0, self.priority, 0, 0, 0,
+                           self.cookie, self.packets, 0)  # fmt: skip
+        return head + self.raw_match + self.raw_instructions
+
+
+class FakeSwitch:
+    """One bridge."""
+
+    def __init__(self) -> None:
+        self.flows: dict[tuple[int, Any], Flow] = {}
+        self.to_agent = bytearray()  # what the switch says
+        self.outs: list[Out] = []  # what left since `take`
+        self.messages: list[str] = []  # names of the messages that came
+        self._desc = ofproto_protocol.ProtocolDesc(ofproto_v1_3.OFP_VERSION)
+
+    def write(self, data: bytes) -> None:
+        """The agent has sent `data`: whole messages."""
+        while data:
+            version, kind, length, xid = ofproto_parser.header(data)
+            assert version == ofproto_v1_3.OFP_VERSION
+            assert 8 <= length <= len(data), "a message is cut off"
+            self._message(data[:length], kind, xid)
+            data = data[length:]
+
+    def take(self) -> list[Out]:
+        """What left since this was asked last."""
+        outs, self.outs = self.outs, []
+        return outs
+
+    def heard(self) -> bytes:
+        """What the switch has to say to the agent."""
+        said, self.to_agent = bytes(self.to_agent), bytearray()
+        return said
+
+    def receive(self, in_port: int, data: bytes, *, tunnel_id: int = 0) -> list[Out]:
+        """A packet comes in by `in_port`; what leaves at once."""
+        fields = read(data) | {"in_port": in_port}
+        if tunnel_id:
+            fields["tunnel_id"] = tunnel_id
+        found = [flow for flow in self.flows.values() if matches(flow.match, fields)]
+        if found:
+            flow = max(found, key=lambda flow: flow.priority)
+            flow.packets += 1
+            reason = 0 if flow.priority == 0 else 1  # a table miss, or an action
+            self._execute(flow.actions, in_port, data, reason, flow.cookie)
+        return self.take()
+
+    def _message(self, raw: bytes, kind: int, xid: int) -> None:
+        message = ofproto_parser.msg(self._desc, raw[0], kind, len(raw), xid, raw)
+        self.messages.append(type(message).__name__)
+        match message:
+            case parser13.OFPFlowMod():
+                self._flow_mod(message, raw)
+            case parser13.OFPPacketOut():
+                assert message.buffer_id == NO_BUFFER
+                self._execute(message.actions, message.in_port, bytes(message.data), 1, 0)
+            case parser13.OFPFlowStatsRequest():
+                self._flow_stats(message)
+            case parser13.OFPBarrierRequest():
+                self.to_agent += struct.pack("!BBHI", 4, 21, 8, xid)
+            case _:
+                raise AssertionError(f"unexpected {message}")
+
+    def _flow_mod(self, message: Any, raw: bytes) -> None:
+        assert message.idle_timeout == message.hard_timeout == 0
+        key = (message.priority, frozenset(message.match.items()))
+        match message.command:
+            case ofproto_v1_3.OFPFC_ADD:
+                self.flows[key] = Flow(message, raw)
+            case ofproto_v1_3.OFPFC_MODIFY_STRICT if key in self.flows:
+                before = self.flows[key]
+                self.flows[key] = Flow(message, raw)
+                self.flows[key].cookie, self.flows[key].packets = before.cookie, before.packets
+            case ofproto_v1_3.OFPFC_DELETE_STRICT:
+                self.flows.pop(key, None)
+            case ofproto_v1_3.OFPFC_DELETE:
+                self.flows = {k: f for k, f in self.flows.items() if not _chosen(f, message)}
+
+    def _flow_stats(self, request: Any) -> None:
+        chosen = [flow.stats() for flow in self.flows.values() if _chosen(flow, request)]
+        parts = [chosen[i : i + FLOW_STATS_PARTS] for i in range(0, len(chosen), FLOW_STATS_PARTS)]
+        for i, part in enumerate(parts or [[]]):
+            body = b"".join(part)
+            more = int(i + 1 < len(parts))
+            self.to_agent += struct.pack("!BBHIHH4x", 4, 19, 16 + len(body), request.xid, 1, more)
+            self.to_agent += body
+
+    def _execute(
+        self, actions: Iterable[Any], in_port: int, data: bytes, reason: int, cookie: int
+    ) -> None:
+        tunnel: dict[str, Any] = {}
+        for action in actions:
+            match action:
+                case parser13.OFPActionOutput(port=port) if port == CONTROLLER:
+                    self._packet_in(in_port, data, reason, cookie)
+                case parser13.OFPActionOutput(port=port) if port == TABLE:
+                    self.outs += self.receive(in_port, data)
+                case parser13.OFPActionOutput(port=port):
+                    assert port not in (0, in_port), f"output to {port} is dropped by a switch"
+                    self.outs.append(Out(port, data, **tunnel))
+                case parser13.OFPActionSetField(key="tunnel_id", value=value):
+                    tunnel["tunnel_id"] = value
+                case parser13.OFPActionSetField(key="tun_ipv4_dst", value=value):
+                    tunnel["tunnel_dst"] = value
+                case parser13.OFPActionDecNwTtl():
+                    if (ttl := _ttl(data)) <= 1:
+                        self._packet_in(in_port, data, TTL_REASON, cookie)
+                        return
+                    data = write(data, "ttl", ttl - 1)
+                case parser13.OFPActionSetField(key=key, value=value):
+                    data = write(data, key, value)
+                case _:
+                    raise AssertionError(f"unexpected {action}")
+
+    def _packet_in(self, in_port: int, data: bytes, reason: int, cookie: int) -> None:
+        match = struct.pack("!HHIII", 1, 12, 0x80000004, in_port, 0)
+        length = 24 + len(match) + 2 + len(data)
+        self.to_agent += struct.pack("!BBHI", 4, 10, length, 0)
+        self.to_agent += struct.pack("!IHBBQ", NO_BUFFER, len(data), reason, 0, cookie)
+        self.to_agent += match + b"\0\0" + data
+
+
+def matches(match: dict[str, Any], fields: dict[str, Any]) -> bool:
+    """Whether a packet with `fields` is covered by `match`."""
+    return all(key in fields and _covers(key, want, fields[key]) for key, want in match.items())
+
+
+def read(data: bytes) -> dict[str, Any]:
+    """The match fields of a packet."""
+    fields: dict[str, Any] = {"vlan_vid": 0}
+    for header in packet.Packet(data):
+        match header:
+            case ethernet.ethernet():
+                fields |= {"eth_src": header.src, "eth_dst": header.dst,
+                           "eth_type": header.ethertype}  # fmt: skip
+            case vlan.vlan():
+                fields |= {"vlan_vid": 0x1000 | header.vid, "vlan_pcp": header.pcp,
+                           "eth_type": header.ethertype}  # fmt: skip
+            case arp.arp():
+                fields |= {"arp_op": header.opcode, "arp_spa": header.src_ip,
+                           "arp_tpa": header.dst_ip}  # fmt: skip
+            case ipv4.ipv4():
+                fields |= {"ipv4_src": header.src, "ipv4_dst": header.dst,
+                           "ip_proto": header.proto}  # fmt: skip
+            case ipv6.ipv6():
+                fields |= {"ipv6_src": header.src, "ipv6_dst": header.dst,
+                           "ip_proto": header.nxt}  # fmt: skip
+            case icmp.icmp():
+                fields |= {"icmpv4_type": header.type, "icmpv4_code": header.code}
+            case icmpv6.icmpv6():
+                fields |= {"icmpv6_type": header.type_, "icmpv6_code": header.code}
+            case tcp.tcp():
+                fields |= {"tcp_src": header.src_port, "tcp_dst": header.dst_port}
+            case udp.udp():
+                fields |= {"udp_src": header.src_port, "udp_dst": header.dst_port}
+    return fields
+
+
+ATTRIBUTES = {
+    "eth_src": (ethernet.ethernet, "src"),
+    "eth_dst": (ethernet.ethernet, "dst"),
+    "ipv4_src": (ipv4.ipv4, "src"),
+    "ipv4_dst": (ipv4.ipv4, "dst"),
+    "ipv6_src": (ipv6.ipv6, "src"),
+    "ipv6_dst": (ipv6.ipv6, "dst"),
+}
+
+
+def write(data: bytes, field: str, value: Any) -> bytes:
+    """The packet with another `field`, checksums made anew."""
+    parsed = packet.Packet(data)
+    if field == "ttl":
+        header = parsed.get_protocol(ipv4.ipv4) or parsed.get_protocol(ipv6.ipv6)
+        setattr(header, "ttl" if isinstance(header, ipv4.ipv4) else "hop_limit", value)
+    else:
+        kind, attribute = ATTRIBUTES[field]
+        setattr(parsed.get_protocol(kind), attribute, value)
+    for header in parsed:
+        if hasattr(header, "csum"):
+            header.csum = 0
+    parsed.serialize()
+    return bytes(parsed.data)
+
+
+def _ttl(data: bytes) -> int:
+    parsed = packet.Packet(data)
+    header = parsed.get_protocol(ipv4.ipv4) or parsed.get_protocol(ipv6.ipv6)
+    return header.ttl if isinstance(header, ipv4.ipv4) else header.hop_limit
+
+
+def _covers(key: str, want: Any, have: Any) -> bool:
+    if not isinstance(want, tuple):
+        return want == have
+    value, mask = (_bits(part) for part in want)
+    return value & mask == _bits(have) & mask
+
+
+def _bits(value: Any) -> int:
+    if isinstance(value, int):
+        return value
+    if value.count(":") == 5 and len(value) == 17:
+        return int.from_bytes(mac_lib.haddr_to_bin(value), "big")
+    return int(ip_address(value))
+
+
+def _chosen(flow: Flow, request: Any) -> bool:
+    mask = request.cookie_mask
+    return flow.cookie & mask == request.cookie & mask
