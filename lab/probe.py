@@ -116,9 +116,10 @@ class Prober:
         return load(self._results)
 
     def kill(self) -> None:
-        """End the worker without asking for anything."""
-        self._process.kill()
-        self._process.communicate()
+        """End the worker without asking for anything; harmless where it has ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
 
     @property
     def cpu_s(self) -> float:

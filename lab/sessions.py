@@ -79,6 +79,7 @@ class Sessions:
         return Outcome(opened, broken, silence_ms, tuple(reasons))
 
     def kill(self) -> None:
+        """End the worker without asking for anything; harmless where it has ended."""
         self._process.kill()
         self._process.wait()
 

@@ -1,0 +1,177 @@
+"""Gateways stop one by one until none is left, and come back one by one, under load.
+
+    3 ── 2 ── 1 ── 0 ── 1 ── 2 ── 3    gateways
+       x    x    x    +    +    +
+
+Nobody tells the network what happens.  Meanwhile run: the load (iperf3, all machines), a probe
+stream of 1 kHz through each gateway in each direction, and long-lived TCP connections that both
+sides opened.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+
+from onehop.lab.gateways import Gateway, How
+from onehop.lab.lab import Lab
+from onehop.lab.results import Check, Connections, FailoverResult, Outage, Phase, header
+from onehop.lab.scenarios.load import Load
+from onehop.lab.screen import Screen
+from onehop.lab.traffic import LoadDirection
+
+STOP_LIMIT_MS = {"kill": 500.0, "silent": 500.0, "link": 150.0}
+BACK_LIMIT_MS = 50.0  # "no outage": what a full uplink's queue and two busy cores may delay
+LEAST = 0.94
+NONE_LEFT_S = 2.0
+RETURN_S = 30.0
+
+
+def run(
+    lab: Lab,
+    screen: Screen,
+    *,
+    how: How = "kill",
+    direction: LoadDirection = "downstream",
+    streams: int = 4,
+) -> FailoverResult:
+    """Stop every gateway in the given way, and start them again."""
+    started_s = time.time()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
+        stack.callback(_restore, lab)
+        load = stack.enter_context(Load(lab, screen, directory, direction, streams))
+        show = _Show(load, lab.gateways, how)
+        show.all_of_it()
+        outcome = load.finish()
+        outages = show.outages()
+    return FailoverResult(
+        how=how,
+        direction=direction,
+        timeline=load.recorder.timeline(),
+        events=load.recorder.noted(),
+        phases=tuple(show.phases),
+        outages=outages,
+        outages_ms={outage.event: outage.ms for outage in outages},
+        connections=outcome,
+        probe_cpu=round(load.probing.cpu, 4),
+        **header("failover", lab, show.checks(outages, outcome), started_s),
+    )
+
+
+class _Show:
+    """The order of events."""
+
+    def __init__(self, load: Load, gateways: Sequence[Gateway], how: How) -> None:
+        self.load, self.gateways, self.how = load, list(gateways), how
+        self.phases: list[Phase] = []
+        self.returned: dict[str, bool] = {}
+        self._told: list[tuple[int, str, str, list[str]]] = []  # when, what, of which, of all
+
+    def all_of_it(self) -> None:
+        names = [gateway.name for gateway in self.gateways]
+        self.phases.append(self.load.phase(names))
+        for number, gateway in enumerate(self.gateways):
+            self._stop(gateway, names[number:])
+        for number, gateway in enumerate(self.gateways):
+            self._start(gateway, names[:number])
+
+    def _stop(self, gateway: Gateway, used: list[str]) -> None:
+        load, left = self.load, used[1:]
+        load.aim(used)
+        at_ns = load.recorder.event(f"{gateway.name} stopped ({self.how})")
+        self._told.append((at_ns, "stop", gateway.name, used))
+        load.recorder.during(lambda: gateway.stop(self.how))
+        if left:
+            self.phases.append(load.phase(left))
+        else:
+            self.phases.append(load.phase([], settle_s=0.5, window_s=NONE_LEFT_S))
+
+    def _start(self, gateway: Gateway, used: list[str]) -> None:
+        load, name = self.load, gateway.name
+        if used:
+            load.aim(used)
+        at_ns = load.recorder.event(f"{name} started")
+        self._told.append((at_ns, "start", name, used))
+        load.recorder.during(gateway.start)
+        self.returned[name] = load.carries(name, RETURN_S)
+        load.recorder.event(
+            f"{name} carries traffic" if self.returned[name] else f"{name} does not"
+        )
+        self.phases.append(load.phase([*used, name], settle_s=None if used else load.AFTER_NONE_S))
+
+    def outages(self) -> tuple[Outage, ...]:
+        ends = [at_ns for at_ns, *_ in self._told[1:]] + [time.time_ns()]
+        return tuple(
+            self._stopped(at_ns, end_ns, name, used)
+            if what == "stop"
+            else self._started(at_ns, end_ns, name, used)
+            for (at_ns, what, name, used), end_ns in zip(self._told, ends, strict=True)
+        )
+
+    def _stopped(self, at_ns: int, end_ns: int, name: str, used: list[str]) -> Outage:
+        probing, last = self.load.probing, len(used) == 1
+        crossing = probing.longest_gaps(at_ns, end_ns, [name])
+        others = probing.longest_gaps(at_ns, end_ns, used[1:])
+        return Outage(
+            event=f"{name} stopped",
+            ms=None if last else crossing.ms,
+            upstream_ms=None if last else crossing.upstream,
+            downstream_ms=None if last else crossing.downstream,
+            others_ms=None if last else others.ms,
+            limit_ms=None if last else STOP_LIMIT_MS[self.how],
+        )
+
+    def _started(self, at_ns: int, end_ns: int, name: str, used: list[str]) -> Outage:
+        found = self.load.probing.longest_gaps(at_ns, end_ns, used)
+        return Outage(
+            event=f"{name} back",
+            ms=found.ms,
+            upstream_ms=found.upstream,
+            downstream_ms=found.downstream,
+            others_ms=None,
+            limit_ms=BACK_LIMIT_MS if used else None,
+        )
+
+    def checks(self, outages: Sequence[Outage], connections: Connections) -> list[Check]:
+        return [
+            *(check_outage(outage) for outage in outages if outage.limit_ms is not None),
+            *(check_phase(phase) for phase in self.phases if phase.efficiency is not None),
+            *(
+                Check(f"{name} came back by itself", back, f"within {RETURN_S:.0f} s")
+                for name, back in self.returned.items()
+            ),
+            check_connections(connections),
+        ]
+
+
+def check_outage(outage: Outage) -> Check:
+    if outage.upstream_ms is None or outage.downstream_ms is None or outage.ms is None:
+        return Check(f"outage: {outage.event}", False, "no probe stream crossed it before")
+    detail = (
+        f"{outage.ms:.0f} ms (up {outage.upstream_ms:.0f}, down {outage.downstream_ms:.0f}); "
+        f"{outage.limit_ms:.0f} ms at most wanted"
+    )
+    assert outage.limit_ms is not None
+    return Check(f"outage: {outage.event}", outage.ms <= outage.limit_ms, detail)
+
+
+def check_phase(phase: Phase) -> Check:
+    assert phase.efficiency is not None
+    detail = f"{phase.efficiency:.3f} ({phase.mbit_per_s:.0f} Mb/s); {LEAST} wanted"
+    name = f"throughput with {phase.gateways} gateways at {phase.start:.0f} s"
+    return Check(name, phase.efficiency >= LEAST, detail)
+
+
+def check_connections(connections: Connections) -> Check:
+    passed = connections.opened > 0 and connections.broken == 0
+    detail = f"{connections.opened} opened, {connections.broken} broken"
+    return Check("no long-lived connection broken", passed, detail)
+
+
+def _restore(lab: Lab) -> None:
+    for gateway in lab.gateways:
+        gateway.start()

@@ -1,0 +1,126 @@
+"""What runs while gateways go and come: the load, the probes, the long-lived connections.
+
+1. All of it starts before the first event and lasts until `finish`.
+2. `phase` is the only place where a phase's throughput is taken: it settles, then measures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from pathlib import Path
+
+from onehop.lab.lab import Lab
+from onehop.lab.meter import Meter, Rate, between
+from onehop.lab.probing import Probing
+from onehop.lab.recorder import Recorder
+from onehop.lab.results import Connections, Phase
+from onehop.lab.screen import Screen
+from onehop.lab.sessions import Pair, Sessions
+from onehop.lab.state import LabError
+from onehop.lab.traffic import LoadDirection, Traffic
+
+SESSIONS_EACH_WAY = 3  # for each machine
+SETTLE_S, WINDOW_S = 3.0, 5.0
+AIM_SETTLE_S = 0.5
+AIM_TRIES = 5
+CARRIES_SHARE = 0.1  # of its rate: an uplink that carries so much is in use
+
+
+class Load:
+    """Traffic, probes and connections of one scenario."""
+
+    AFTER_NONE_S = 7.0  # TCP waits longer and longer while nothing answers: up to 6.4 s by then
+
+    def __init__(
+        self, lab: Lab, screen: Screen, directory: Path, direction: LoadDirection, streams: int
+    ) -> None:
+        self.lab, self.screen = lab, screen
+        self.uplink_bps = lab.state.options.uplink_mbit * 1e6
+        self._directory = directory
+        self._stack = ExitStack()
+        self._traffic = Traffic(lab.machines, lab.clients, direction, streams=streams)
+
+    def __enter__(self) -> Load:
+        with ExitStack() as stack:
+            self.screen.doing("opening the long-lived connections")
+            self.sessions = Sessions(pairs(self.lab))
+            stack.callback(self.sessions.kill)
+            if self.sessions.wait_open() == 0:
+                raise LabError(
+                    "no connection between the machines and the outside could be opened"
+                )
+            self.probing = Probing(self.lab, self._directory)
+            stack.callback(self.probing.kill)
+            self.screen.doing("connecting iperf3's streams")
+            stack.enter_context(self._traffic)
+            meter = Meter(self.lab, self._traffic.receivers(), self._traffic.direction)
+            self.recorder = Recorder(meter, self.screen, self._traffic.check)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stack.close()
+
+    def phase(
+        self,
+        gateways: Collection[str],
+        *,
+        settle_s: float | None = None,
+        window_s: float = WINDOW_S,
+    ) -> Phase:
+        """Let the load settle, then measure it."""
+        number = len(gateways)
+        self.screen.doing(f"{number} gateways: letting TCP settle")
+        self.recorder.hold(SETTLE_S if settle_s is None else settle_s)
+        self.screen.doing(f"{number} gateways: measuring")
+        first, last = self.recorder.window(window_s)
+        rate = between(first, last)
+        return Phase(
+            gateways=number,
+            mbit_per_s=round(rate.bps / 1e6, 1),
+            efficiency=round(rate.bps / (number * self.uplink_bps), 4) if number else None,
+            start=self.recorder.t(first.at_ns),
+            end=self.recorder.t(last.at_ns),
+        )
+
+    def aim(self, gateways: Collection[str]) -> None:
+        """Have a probe stream of each direction cross each of these gateways."""
+        self.screen.doing("aiming probe streams at: " + " ".join(gateways))
+        for _ in range(AIM_TRIES):
+            if not any(self.probing.aim(gateways).values()):
+                break
+            self.recorder.hold(AIM_SETTLE_S)
+        self.recorder.hold(AIM_SETTLE_S)
+
+    def carries(self, gateway: str, timeout_s: float) -> bool:
+        """Wait until the load uses this gateway."""
+        self.screen.doing(f"waiting until {gateway} carries traffic")
+
+        def used(rate: Rate) -> bool:
+            return rate.wires_bps.get(gateway, 0.0) > CARRIES_SHARE * self.uplink_bps
+
+        return self.recorder.until(used, timeout_s)
+
+    def finish(self) -> Connections:
+        """End it all, in an order that breaks nothing; what became of the connections."""
+        self.screen.doing("asking every connection for a last echo")
+        self.probing.stop()
+        self._traffic.stop()
+        outcome = self.sessions.stop()
+        return Connections(
+            opened=outcome.opened,
+            broken=outcome.broken,
+            silence_ms=round(outcome.silence_ms, 1),
+        )
+
+
+def pairs(lab: Lab) -> list[Pair]:
+    """Each machine with the clients in turn: opened by the one, and by the other."""
+    found = []
+    for number, machine in enumerate(lab.machines):
+        for again in range(SESSIONS_EACH_WAY):
+            client = lab.clients[(number + again) % len(lab.clients)]
+            out = Pair(machine.pid, machine.address, client.pid, client.address)
+            found += [out, Pair(out.target_pid, out.target, out.source_pid, out.source)]
+    return found
