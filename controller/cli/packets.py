@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
+
 from onehop.controller.cli import frames
 from onehop.controller.cli.link import IPAddress, Link
 from onehop.engine import model
@@ -151,7 +152,7 @@ def build(packet: Packet, topology: model.Topology) -> bytes:
         )
     ends = _ends(packet, link)
     if packet.arp is not None:
-        return _arp(packet, src, ends)
+        return _arp(packet, src, ends, link)
     if packet.nd is not None:
         return _nd(packet, src, ends)
     dst = packet.eth_dst or _next_hop_mac(link, ends[1])
@@ -204,13 +205,13 @@ def group_mac(group: IPAddress) -> str:
     return "01:00:5e:" + low.hex(":")
 
 
-def _arp(packet: Packet, mac: str, ends: tuple[IPAddress, IPAddress]) -> bytes:
+def _arp(packet: Packet, mac: str, ends: tuple[IPAddress, IPAddress], link: Link) -> bytes:
     src, dst = ends
     if not isinstance(src, IPv4Address) or not isinstance(dst, IPv4Address):
         raise FieldError("arp", "is of IPv4 addresses; IPv6 has nd")
     asks = packet.arp == "request"
-    to = packet.eth_dst or BROADCAST
-    target = NO_MAC if asks or to == BROADCAST else to
+    to = packet.eth_dst or (not asks and link.next_hop_mac(dst)) or BROADCAST
+    target = NO_MAC if to == BROADCAST else to
     body = frames.arp(1 if asks else 2, (mac, src), (target, dst))
     return frames.ethernet(to, mac, frames.ETH_ARP, body, packet.vlan)
 
