@@ -13,7 +13,7 @@ from rich.table import Table
 from onehop.controller.cli.output import InputError, Json, print_json
 from onehop.lab import platform, up
 from onehop.lab.lab import Lab
-from onehop.lab.nodes import environment
+from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
 from onehop.lab.state import Options, Platform
 

@@ -10,13 +10,11 @@ machine, or the repair of the wire, would do, and nothing more.
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, get_args
 
 from onehop.lab.hosts import Host
-from onehop.lab.state import SERVICE, LabError, NodeState, marked
+from onehop.lab.processes import SERVICE, kill, marked
+from onehop.lab.state import LabError, NodeState
 
 if TYPE_CHECKING:
     from onehop.lab.lab import Lab
@@ -59,9 +57,3 @@ class Gateway(Host):
     def _carry(self, state: Literal["up", "down"]) -> None:
         ends = (f"ip link set {self.name}-{end} {state}" for end in ("in", "out"))
         self.lab.node("isp").sh("\n".join(ends))
-
-
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)

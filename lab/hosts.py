@@ -22,7 +22,8 @@ from typing import Any
 import msgspec
 
 from onehop.lab.nodes import Node
-from onehop.lab.state import SERVICE, LabState, NodeState, marked
+from onehop.lab.processes import SERVICE, marked, spawn
+from onehop.lab.state import LabState, NodeState
 
 UNDERLAY_DEVICE = "underlay"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -53,14 +54,10 @@ class Host(Node):
 
     def start_agent(self) -> int:
         """Start the host's agent; its process id. It is not ready yet (see `agent_status`)."""
-        with (self.directory / "agent.log").open("a") as log:
-            process = self.popen(
-                [onehop(), "agent", "--host", self.name, "--store", self.store,
-                 "--datapath", self.platform.datapath],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, service=self.name,
-                start_new_session=True,
-            )  # fmt: skip
-        return process.pid
+        agent = [onehop(), "agent", "--host", self.name, "--store", self.store]
+        agent += ["--datapath", self.platform.datapath]
+        log = self.directory / "agent.log"
+        return spawn(self.command(agent), log=log, service=self.name)
 
     def agent_pids(self) -> list[int]:
         """The agent's processes."""

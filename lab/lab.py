@@ -14,7 +14,8 @@ from onehop.lab import checks
 from onehop.lab.gateways import Gateway
 from onehop.lab.hosts import Host
 from onehop.lab.nodes import Counters, Node, read_counters
-from onehop.lab.state import DIRECTORY, LabError, LabState, Role, alive, load
+from onehop.lab.processes import alive
+from onehop.lab.state import LabError, LabState, Role, home, load
 
 
 class Wire(NamedTuple):
@@ -29,13 +30,14 @@ class Wire(NamedTuple):
 class Lab:
     """A running lab."""
 
-    def __init__(self, state: LabState, directory: pathlib.Path = DIRECTORY) -> None:
+    def __init__(self, state: LabState, directory: pathlib.Path) -> None:
         self.state = state
         self.directory = directory
 
     @classmethod
-    def attach(cls, directory: pathlib.Path = DIRECTORY) -> Lab:
-        """The lab that is up in `directory`; a LabError where there is none."""
+    def attach(cls, directory: pathlib.Path | None = None) -> Lab:
+        """The lab that is up; a LabError where there is none."""
+        directory = directory or home()
         state = load(directory)
         if state is None:
             raise LabError("no lab is up: start one with `onehop lab up`")

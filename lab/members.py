@@ -15,9 +15,10 @@ import msgspec
 
 from onehop.engine.model import Topology, dump, load
 from onehop.lab import checks, holder, outside, state
-from onehop.lab.gateways import Gateway, kill
+from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
-from onehop.lab.state import SERVICE, LabError, NodeState, marked
+from onehop.lab.processes import SERVICE, kill, marked
+from onehop.lab.state import LabError, NodeState
 from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, gateway, plan, without
 from onehop.lab.up import apply
 

@@ -22,7 +22,8 @@ from mininet.node import Node as MininetNode
 
 from onehop.lab.hosts import UNDERLAY_DEVICE
 from onehop.lab.nodes import Node
-from onehop.lab.state import LabError, NodeState, Options, Role, started
+from onehop.lab.processes import started
+from onehop.lab.state import LabError, NodeState, Options, Role
 from onehop.lab.topo import LAN, Machine, Plan, Uplink, count
 
 QUIET = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 import socket
 import subprocess
@@ -15,7 +14,8 @@ from collections.abc import Sequence
 from typing import IO, Any, NamedTuple
 
 from onehop.lab import netns
-from onehop.lab.state import DIRECTORY, MARK, SERVICE, LabError, NodeState, alive
+from onehop.lab.processes import alive, environment
+from onehop.lab.state import LabError, NodeState
 
 
 class Counters(NamedTuple):
@@ -140,9 +140,3 @@ def read_counters(pid: int) -> dict[str, Counters]:
         fields = [int(figure) for figure in figures.split()]
         found[device.strip()] = Counters(fields[0], fields[1], fields[8], fields[9])
     return found
-
-
-def environment(service: str = "") -> dict[str, str]:
-    """What the lab's processes are started with; services of a node are marked as such."""
-    marks = {MARK: str(DIRECTORY)} | ({SERVICE: service} if service else {})
-    return {k: v for k, v in os.environ.items() if k != SERVICE} | marks

@@ -1,9 +1,6 @@
 """What is running: the record that `lab up` leaves in the lab's directory for every later command.
 
-1. The record is written whole, by rename, so a reader never sees half of one.
-2. A process is known by its id and its start time: a reused id is nobody's.
-3. Everything that the lab starts carries `MARK` in its environment, so that it can be found
-   again after any crash, without this record and without guessing by name.
+The record is written whole, by rename, so a reader never sees half of one.
 """
 
 from __future__ import annotations
@@ -15,10 +12,6 @@ from typing import Literal
 import msgspec
 
 from onehop.controller.cli.output import CommandError
-
-DIRECTORY = pathlib.Path(os.environ.get("ONEHOP_LAB_DIR", "/run/onehop-lab"))
-MARK = "ONEHOP_LAB"  # its value: the lab's directory
-SERVICE = "ONEHOP_LAB_SERVICE"  # its value: the node whose switch, agent or FRR the process is
 
 Role = Literal["underlay", "isp", "outside", "client", "machine", "compute", "gateway"]
 
@@ -73,11 +66,16 @@ class LabState(msgspec.Struct, frozen=True, kw_only=True):
     ready: bool = False  # every machine has reached the outside through every gateway
 
 
-def path(directory: pathlib.Path = DIRECTORY) -> pathlib.Path:
+def home() -> pathlib.Path:
+    """Where the lab keeps everything that it writes; two labs need two of them."""
+    return pathlib.Path(os.environ.get("ONEHOP_LAB_DIR", "/run/onehop-lab"))
+
+
+def path(directory: pathlib.Path) -> pathlib.Path:
     return directory / "lab.json"
 
 
-def load(directory: pathlib.Path = DIRECTORY) -> LabState | None:
+def load(directory: pathlib.Path) -> LabState | None:
     """The record of the lab in `directory`, or None where there is none that can be read."""
     try:
         return msgspec.json.decode(path(directory).read_bytes(), type=LabState)
@@ -85,38 +83,8 @@ def load(directory: pathlib.Path = DIRECTORY) -> LabState | None:
         return None
 
 
-def save(state: LabState, directory: pathlib.Path = DIRECTORY) -> None:
+def save(state: LabState, directory: pathlib.Path) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     partial = path(directory).with_suffix(".partial")
     partial.write_bytes(msgspec.json.format(msgspec.json.encode(state), indent=1))
     partial.rename(path(directory))
-
-
-def started(pid: int) -> int | None:
-    """When process `pid` started, or None where there is no such process."""
-    try:
-        stat = pathlib.Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    return int(stat.rpartition(")")[2].split()[19])  # proc(5): field 22, after the name
-
-
-def alive(pid: int, since: int) -> bool:
-    return started(pid) == since
-
-
-def marked(variable: str, value: str) -> list[int]:
-    """The processes that were started with `variable` set to `value`, oldest first."""
-    wanted = f"{variable}={value}".encode()
-    found = []
-    for entry in pathlib.Path("/proc").iterdir():
-        if entry.name.isdigit() and wanted in environment(int(entry.name)):
-            found.append(int(entry.name))
-    return sorted(found)
-
-
-def environment(pid: int) -> list[bytes]:
-    try:
-        return pathlib.Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

@@ -16,20 +16,20 @@ from __future__ import annotations
 import os
 import pathlib
 import shutil
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import IO
 
 import msgspec
 
 from onehop.engine import model
-from onehop.lab import checks, outside, state
+from onehop.lab import checks, outside, processes, state
 from onehop.lab.hosts import Host, onehop
 from onehop.lab.lab import Lab
-from onehop.lab.nodes import environment
+from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
 from onehop.lab.state import LabError, LabState, Options, Platform
 from onehop.lab.topo import Plan, generate, plan
@@ -57,8 +57,9 @@ def up(
     return lab
 
 
-def claim(directory: pathlib.Path = state.DIRECTORY) -> pathlib.Path:
+def claim() -> pathlib.Path:
     """Make the lab's directory, or say who has it."""
+    directory = state.home()
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
@@ -70,7 +71,7 @@ def claim(directory: pathlib.Path = state.DIRECTORY) -> pathlib.Path:
 
 def refusal(directory: pathlib.Path) -> str:
     found = state.load(directory)
-    if found and state.alive(found.holder_pid, found.holder_started):
+    if found and processes.alive(found.holder_pid, found.holder_started):
         return "a lab is already up: `onehop lab status` shows it, `onehop lab down` ends it"
     return f"{directory} is there from a lab that is not up: `onehop lab down` clears it"
 
@@ -88,24 +89,16 @@ def hold(
     """Start the holder and wait until it has made every node."""
     (directory / "plan.json").write_bytes(msgspec.json.encode(plan))
     (directory / "options.json").write_bytes(msgspec.json.encode(options))
-    with (directory / "holder.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "onehop.lab.holder", str(directory)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            env=environment("holder"),
-            start_new_session=True,
-        )
+    holder, names = _start_holder(directory)
     total = 3 + plan.clients + len(plan.hosts) + len(plan.machines)
     with stages.stage("nodes", total) as step:
-        _follow(process, directory, step)
+        _follow(names, directory, step)
     nodes = msgspec.json.decode((directory / "nodes.json").read_bytes())
     made = LabState(
         options=options,
         platform=platform,
-        holder_pid=process.pid,
-        holder_started=state.started(process.pid) or 0,
+        holder_pid=holder,
+        holder_started=processes.started(holder) or 0,
         store=f"unix:{directory}/{STORE}/store.sock",
         topology=str(directory / "topology.yaml"),
         nodes=msgspec.convert(nodes, dict[str, state.NodeState]),
@@ -114,12 +107,23 @@ def hold(
     return Lab(made, directory)
 
 
-def _follow(process: subprocess.Popen[bytes], directory: pathlib.Path, step: checks.Step) -> None:
-    assert process.stdout
-    for line in process.stdout:
-        if not line.strip():
-            return
-        step(line.decode().strip())
+def _start_holder(directory: pathlib.Path) -> tuple[int, IO[str]]:
+    """Its process id, and what it says."""
+    reader, writer = os.pipe()
+    command = [sys.executable, "-m", "onehop.lab.holder", str(directory)]
+    log = directory / "holder.log"
+    pid = processes.spawn(command, log=log, service="holder", stdout=writer)
+    os.close(writer)
+    return pid, open(reader)
+
+
+def _follow(names: IO[str], directory: pathlib.Path, step: checks.Step) -> None:
+    """Until the holder says an empty line."""
+    with names:
+        for name in names:
+            if not name.strip():
+                return
+            step(name.strip())
     said = (directory / "holder.log").read_text().strip().splitlines()
     raise LabError(f"the nodes could not be made: {said[-1] if said else 'the holder died'}")
 
@@ -148,15 +152,16 @@ def start_store(lab: Lab) -> None:
     """The store's server, and the topology in it."""
     directory = lab.directory / STORE
     directory.mkdir(exist_ok=True)
-    with (directory / "store.log").open("ab") as log:
-        subprocess.Popen(
-            [onehop(), "store", "run", "--remote", lab.state.store, "--directory", directory],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment(STORE),
-            start_new_session=True,
-        )
+    command = [
+        onehop(),
+        "store",
+        "run",
+        "--remote",
+        lab.state.store,
+        "--directory",
+        str(directory),
+    ]
+    processes.spawn(command, log=directory / "store.log", service=STORE)
     socket = pathlib.Path(lab.state.store.removeprefix("unix:"))
     checks.eventually(lambda: "" if socket.exists() else "the store does not listen", 15.0)
     apply(lab)
@@ -202,8 +207,9 @@ def last_line(path: pathlib.Path) -> str:
     return lines[-1] if lines else "it said nothing"
 
 
-def down(directory: pathlib.Path = state.DIRECTORY) -> dict[str, int]:
+def down() -> dict[str, int]:
     """End everything that carries the lab's mark; what that was. Never fails half way."""
+    directory = state.home()
     was_there = directory.exists()
     killed = _kill_marked(str(directory))
     for path in _made(directory):
@@ -217,22 +223,14 @@ def _kill_marked(value: str) -> int:
     killed: set[int] = set()
     deadline = time.monotonic() + DOWN_S
     while (left := _others(value)) and time.monotonic() < deadline:
-        for pid in left:
-            killed.add(pid)
-            _kill(pid)
+        processes.kill(left)
+        killed |= set(left)
         time.sleep(0.02)
     return len(killed)
 
 
 def _others(value: str) -> list[int]:
-    return [pid for pid in state.marked(state.MARK, value) if pid != os.getpid()]
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    return [pid for pid in processes.marked(processes.MARK, value) if pid != os.getpid()]
 
 
 def _made(directory: pathlib.Path) -> list[str]:
