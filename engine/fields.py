@@ -67,6 +67,8 @@ FIELDS: dict[str, Field] = {
     "tunnel_dst6": Field(16, NICIRA, 110, "ipv6"),
 }
 
+_PLACE = {f.oxm_class << 7 | f.oxm_field: place for place, f in enumerate(FIELDS.values())}
+
 
 def with_prerequisites(match: Mapping[str, int | str]) -> dict[str, int | str]:
     """`match` and the fields that its own fields presuppose; ValueError where they disagree."""
@@ -75,6 +77,8 @@ def with_prerequisites(match: Mapping[str, int | str]) -> dict[str, int | str]:
         for needed, value in field(name).needs.items():
             if whole.setdefault(needed, value) != value:
                 raise ValueError(f"{name}: needs {needed}={value:#x}, not {whole[needed]}")
+    if "ip_proto" in whole and whole.get("eth_type") not in (0x0800, 0x86DD):
+        raise ValueError("ip_proto: needs eth_type=0x800 or 0x86dd")
     return whole
 
 
@@ -92,6 +96,17 @@ def oxm(name: str, value: int | str) -> bytes:
     head = field(name).oxm_class << 16 | field(name).oxm_field << 9
     head |= (0x100 if mask else 0) | len(body) + len(mask)
     return head.to_bytes(4, "big") + body + mask
+
+
+def in_order(entries: bytes) -> bytes:
+    """OXM entries in the order of FIELDS, whatever order they came in; others last."""
+    found, at = [], 0
+    while at < len(entries):
+        end = at + 4 + entries[at + 3]
+        head = int.from_bytes(entries[at : at + 3], "big")
+        found.append((_PLACE.get(head >> 1, len(_PLACE)), entries[at:end]))
+        at = end
+    return b"".join(entry for _, entry in sorted(found))
 
 
 def _encode(name: str, value: int | str) -> tuple[bytes, bytes]:

@@ -5,7 +5,7 @@
 3. Keys are compared as bytes: no field is left unset, and there is no padding.
 """
 
-from onehop.engine.cdefs cimport idx_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport idx_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef enum:
     PLACE_IS_PORT = 0x80000000

@@ -7,9 +7,7 @@ class Topology:
     """The virtual topology compiled, replaced piece by piece."""
 
     def __init__(self) -> None: ...
-    def update(
-        self, put: Iterable[Resource], remove: Iterable[tuple[str, str]] = ()
-    ) -> list[int]:
+    def update(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]] = ()) -> list[int]:
         """Apply one consistent step: `put` resources, then `remove` (kind, name) pairs.
 
         Returns the tags of what changed: the flows to simulate again. References to what is not

@@ -1,7 +1,8 @@
 """What the walk answers for one packet."""
 
 from onehop.engine.cdefs cimport (
-    MAX_ACTIONS, MAX_CRAFTED, MAX_EMITTED, MAX_TAGS, idx_t, tag_t, uint8_t, uint16_t, uint32_t,
+    MAX_ACTIONS, MAX_CRAFTED, MAX_EMITTED, MAX_NEIGHBORS, MAX_TAGS, idx_t, tag_t, uint8_t,
+    uint16_t, uint32_t,
 )
 from onehop.engine.packet cimport FlowKey
 
