@@ -135,7 +135,7 @@ def table(status: dict[str, Any]) -> Table:
             " ".join(node["addresses"]),
             condition(node),
             str(agent.get("flows", "")),
-            f"{len(peers.get('up', []))}/{sum(map(len, peers.values()))}" if peers else "",
+            f"{sum(peers.values())}/{len(peers)}" if peers else "",
         )
     return made
 

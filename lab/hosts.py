@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import pathlib
 import shlex
 import shutil
 import socket
@@ -61,7 +62,7 @@ class Host(Node):
 
     def agent_pids(self) -> list[int]:
         """The agent's processes."""
-        return [pid for pid in marked(SERVICE, self.name) if "onehop" in _argument(pid, 1)]
+        return [pid for pid in marked(SERVICE, self.name) if _is_agent(pid)]
 
     def agent_status(self) -> dict[str, Any] | None:
         """What the agent says about itself, or None where it does not answer."""
@@ -91,15 +92,17 @@ def _get(connection: socket.socket, path: str) -> dict[str, Any]:
     return found
 
 
-def _argument(pid: int, index: int) -> str:
+def _is_agent(pid: int) -> bool:
+    """Whether it is the command line that becomes ryu-manager, or ryu-manager already."""
     try:
-        with open(f"/proc/{pid}/cmdline", "rb") as line:
-            return line.read().split(b"\0")[index].decode(errors="replace")
-    except (OSError, IndexError):
-        return ""
+        words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"onehop.controller.agent" in words or b"agent" in words
 
 
 # A process that was killed leaves its pid file; the database's lock went with the process.
+# The priority is that of Open vSwitch's own start script, ovs-ctl.
 BOOT = """
 cd /run/openvswitch
 export OVS_RUNDIR=/run/openvswitch
@@ -107,7 +110,7 @@ rm -f ./*.pid ./*.ctl db.sock
 ovsdb-server conf.db --remote=punix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovsdb-server.log -vconsole:off
 ovs-vsctl --no-wait init
-ovs-vswitchd unix:db.sock --pidfile --detach --no-chdir \
+nice -n -10 ovs-vswitchd unix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovs-vswitchd.log -vconsole:off
 """
 # The userspace datapath sends its tunnels through br-phy, which holds the address.

@@ -121,7 +121,7 @@ def _vtysh(node: Node, *lines: str) -> str:
 
 def _command(daemon: str, directory: pathlib.Path) -> str:
     return (
-        f"{LIBRARY / daemon} -d -f {directory}/{daemon}.conf -z {directory}/zserv.api"
+        f"nice -n -10 {LIBRARY / daemon} -d -f {directory}/{daemon}.conf -z {directory}/zserv.api"
         f" --vty_socket {directory} -i {directory}/{daemon}.pid -A 127.0.0.1"
         f" --log file:{directory}/{daemon}.log"
     )

@@ -152,27 +152,21 @@ def start_store(lab: Lab) -> None:
     """The store's server, and the topology in it."""
     directory = lab.directory / STORE
     directory.mkdir(exist_ok=True)
-    command = [
-        onehop(),
-        "store",
-        "run",
-        "--remote",
-        lab.state.store,
-        "--directory",
-        str(directory),
-    ]
-    processes.spawn(command, log=directory / "store.log", service=STORE)
-    socket = pathlib.Path(lab.state.store.removeprefix("unix:"))
-    checks.eventually(lambda: "" if socket.exists() else "the store does not listen", 15.0)
+    listening = ["store", "run", "--detach", "--remote", lab.state.store]
+    _onehop([*listening, "--directory", str(directory)], service=STORE)
     apply(lab)
 
 
 def apply(lab: Lab) -> None:
     """Have the store hold the lab's topology file."""
-    command = [onehop(), "apply", "-f", lab.state.topology, "--store", lab.state.store]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment())
+    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store])
+
+
+def _onehop(arguments: list[str], service: str = "") -> None:
+    command = [onehop(), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
     if done.returncode:
-        raise LabError(done.stderr.strip() or "onehop apply failed")
+        raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")
 
 
 def start_agents(lab: Lab, hosts: list[Host], stages: Stages) -> None:
