@@ -1,0 +1,101 @@
+"""Agents on real switches, around a real store.
+
+vm1 -- [c1: br-int] ~~~ VXLAN ~~~ [c2: br-int] -- vm2
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from functional.agent_hosts import Host, Ping, World, eventually, pings
+from functional.nodes import Net, Node
+
+TOPOLOGY = """
+hosts:
+  - {name: c1, tunnel_address: 172.31.0.21}
+  - {name: c2, tunnel_address: 172.31.0.22}
+bridges:
+  - {name: n1}
+  - {name: n2}
+routers:
+  - {name: r1}
+ports:
+  - {name: vm1, device: n1, mac: "02:00:00:00:00:01", addresses: [10.0.0.11/24, "fd00::11/64"],
+     host: c1, interface: tap1}
+  - {name: vm2, device: n1, mac: "02:00:00:00:00:02", addresses: [10.0.0.12/24, "fd00::12/64"],
+     host: c2, interface: tap2}
+  - {name: vm3, device: n2, mac: "02:00:00:00:00:03", addresses: [10.0.1.13/24],
+     host: c2, interface: tap3}
+  - {name: n1-r1, device: n1, peer: r1-n1}
+  - {name: r1-n1, device: r1, addresses: [10.0.0.1/24, "fd00::1/64"]}
+  - {name: n2-r1, device: n2, peer: r1-n2}
+  - {name: r1-n2, device: r1, addresses: [10.0.1.1/24]}
+"""
+
+
+class Cloud(NamedTuple):
+    world: World
+    c1: Host
+    c2: Host
+    vm1: Node
+    vm2: Node
+    vm3: Node
+
+
+@pytest.fixture
+def cloud() -> Iterator[Cloud]:
+    with contextlib.ExitStack() as stack:
+        world = World(Net(stack), stack)
+        world.apply(TOPOLOGY)
+        c1, c2 = world.host("c1", "172.31.0.21"), world.host("c2", "172.31.0.22")
+        vm1 = c1.machine("vm1", "tap1", "02:00:00:00:00:01", "10.0.0.11/24", "fd00::11/64")
+        vm2 = c2.machine("vm2", "tap2", "02:00:00:00:00:02", "10.0.0.12/24", "fd00::12/64")
+        vm3 = c2.machine("vm3", "tap3", "02:00:00:00:00:03", "10.0.1.13/24")
+        vm1.ip("route", "add", "default", "via", "10.0.0.1")
+        vm3.ip("route", "add", "default", "via", "10.0.1.1")
+        for host in (c1, c2):
+            host.start_agent()
+        for host in (c1, c2):
+            eventually(host.live, f"agent of {host.name} is live\n{host.log()}")
+        yield Cloud(world, c1, c2, vm1, vm2, vm3)
+
+
+def test_machines_on_two_hosts_reach_each_other(cloud):
+    assert pings(cloud.vm1, "10.0.0.12")
+    assert pings(cloud.vm1, "fd00::12")  # the same bridge, by IPv6
+    assert pings(cloud.vm1, "10.0.1.13")  # another one, over the router
+    assert pings(cloud.vm1, "10.0.0.1")  # the router itself
+
+
+def test_agent_that_is_killed_and_started_again_loses_no_packet(cloud):
+    eventually(lambda: pings(cloud.vm1, "10.0.1.13"), "first ping")
+    ping = Ping(cloud.vm1, "10.0.1.13")
+    flows = cloud.c1.status()["flows"]
+    for host in (cloud.c1, cloud.c2):
+        host.kill_agent()
+        host.start_agent()
+        eventually(host.live, f"agent of {host.name} is live again")
+    assert cloud.c1.status()["flows"] >= min(flows, 1)
+    sent, received = ping.stop()
+    assert sent == received
+    assert pings(cloud.vm1, "fd00::12")
+
+
+def test_forwarding_goes_on_without_the_store(cloud):
+    cloud.world.stop_store()
+    eventually(lambda: not cloud.c1.status()["store_connected"], "the store is missed")
+    assert pings(cloud.vm1, "10.0.1.13")
+    cloud.world.start_store()
+    eventually(lambda: cloud.c1.status()["store_connected"], "the store is back")
+
+
+def test_change_of_the_topology_is_followed(cloud):
+    eventually(lambda: pings(cloud.vm1, "10.0.0.12"), "first ping")
+    down = TOPOLOGY.replace("{name: n1}", "{name: n1, admin_state_up: false}")
+    cloud.world.apply(down)
+    eventually(lambda: not pings(cloud.vm1, "10.0.0.12"), "the bridge is down")
+    cloud.world.apply(TOPOLOGY)
+    eventually(lambda: pings(cloud.vm1, "10.0.0.12"), "the bridge is up")
