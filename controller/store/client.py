@@ -1,0 +1,212 @@
+"""A client of the store: reads it step by step, replaces its topology, writes state.
+
+Works in plain Python and under eventlet's monkey patching, with the same calls.
+
+1. A step leads from one committed state of the store to a later one and never shows half a
+   transaction.  What was missed while the connection was down comes as one step when it is back.
+2. `run`, `put` and `remove` never block; `wait` and `apply` block the caller alone.
+3. `apply` is all or nothing, and two of them never mix.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import ovs.poller
+from ovs.db.idl import Transaction
+
+from onehop.controller.store.outbox import Outbox
+from onehop.controller.store.replica import Replica, Step
+from onehop.controller.store.rows import row_values, write_row
+from onehop.controller.store.schema import REVISION, columns_of, table_of
+from onehop.engine.model import (
+    KINDS,
+    STATE,
+    STATED,
+    Bridge,
+    ModelError,
+    Port,
+    Resource,
+    Topology,
+    assign_keys,
+    check,
+    diff,
+)
+
+__all__ = ["Step", "Store", "StoreError"]
+
+
+class StoreError(OSError):
+    """The store could not be reached, or refused."""
+
+
+class Store:
+    """A connection to the store that comes back by itself."""
+
+    def __init__(self, remote: str) -> None:
+        """Connect to `remote`: "unix:PATH", "tcp:ADDRESS:PORT", or several with commas."""
+        self.remote = remote
+        self._replica = Replica(remote)
+        self._outbox = Outbox(self._replica)
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be asked now."""
+        return self._replica.connected
+
+    @property
+    def synced(self) -> bool:
+        """Whether the store's content has ever been seen."""
+        return self._replica.synced
+
+    @property
+    def idle(self) -> bool:
+        """Whether all that was put and removed has been written."""
+        return self._outbox.empty
+
+    def run(self) -> Step | None:
+        """Take in what arrived, send what waits; the step since the last call, if any."""
+        self._replica.run()
+        self._outbox.run()
+        return self._replica.take_step()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until `run` has something to do, at most so long."""
+        poller = ovs.poller.Poller()
+        self._replica.idl.wait(poller)
+        poller.timer_wait(max(1, round(timeout_s * 1000)))
+        poller.block()
+
+    def put(self, resources: Iterable[Resource]) -> None:
+        """Have the store hold these resources of state."""
+        for resource in resources:
+            self._outbox.put(resource)
+        self._outbox.run()
+
+    def remove(self, kind: str, names: Iterable[str]) -> None:
+        """Have the store no longer hold this state, where it is still the same host's."""
+        for name in names:
+            self._outbox.remove((kind, name))
+        self._outbox.run()
+
+    def snapshot(self) -> dict[str, dict[str, Resource]]:
+        """What the store holds, by kind and name."""
+        held: dict[str, dict[str, Resource]] = {kind: {} for kind in KINDS}
+        for (kind, name), resource in self._replica.known.items():
+            held[kind][name] = resource
+        return held
+
+    def topology(self) -> Topology:
+        """What users state, as the store holds it."""
+        held = self.snapshot()
+        return Topology.of(r for kind in STATED for _, r in sorted(held[kind.KIND].items()))
+
+    def close(self) -> None:
+        """Drop the connection."""
+        self._replica.idl.close()
+
+    def until_connected(self, timeout_s: float) -> None:
+        """Wait until the store's content is there; raises a StoreError when it takes too long."""
+        self._until(lambda: self.connected, time.monotonic() + timeout_s, "does not answer")
+
+    def flush(self, timeout_s: float) -> None:
+        """Wait until all that was put and removed has been written."""
+        self._until(lambda: self.idle, time.monotonic() + timeout_s, "does not write")
+
+    def apply(self, topology: Topology, timeout_s: float = 10.0) -> Step:
+        """Replace what users state, in one transaction; returns what that changed.
+
+        State about what is removed goes with it, all other state stays.  Tunnel keys that are not
+        stated are assigned, or stay what they were.
+        """
+        problems = check(topology)
+        if problems:
+            raise ModelError(problems)
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self._until(lambda: self.connected, deadline, "does not answer")
+            step = self._difference(topology)
+            if self._replace(step, deadline):
+                return step
+            self._turn(deadline, "is busy with others", at_most_s=0.05)
+
+    def _difference(self, topology: Topology) -> Step:
+        old = self.topology()
+        keyed: list[Bridge | Port] = [*old.bridges, *old.ports]
+        taken = {(resource.KIND, resource.name): resource.tunnel_key for resource in keyed}
+        return Step(*diff(old, assign_keys(topology, taken)))
+
+    def _replace(self, step: Step, deadline: float) -> bool:
+        """Commit `step`; False: somebody else was faster, or the connection was lost."""
+        if step == ([], []):
+            return True
+        transaction = Transaction(self._replica.idl)
+        self._write(transaction, step)
+        self._count_revision(transaction)
+        while (status := transaction.commit()) == Transaction.INCOMPLETE:
+            self._turn(deadline, "does not commit")
+        if status == Transaction.ERROR:
+            raise StoreError(f"the store at {self.remote} refused: {transaction.get_error()}")
+        return bool(status == Transaction.SUCCESS)
+
+    def _write(self, transaction: Any, step: Step) -> None:
+        rows = {(r.KIND, r.name): self._row(transaction, r) for r in step.put}
+
+        def find(kind: str, name: str) -> Any:
+            return rows.get((kind, name)) or self._replica.find(kind, name)
+
+        for resource in step.put:
+            write_row(rows[resource.KIND, resource.name], row_values(resource, find))
+        for ident in step.remove:
+            row = self._replica.find(*ident)
+            for operation in _remove_state(ident[0], row.uuid):
+                transaction.add_op(operation)
+            row.delete()
+
+    def _row(self, transaction: Any, resource: Resource) -> Any:
+        row = self._replica.find(resource.KIND, resource.name)
+        if row is None:
+            row = transaction.insert(self._replica.idl.tables[table_of(type(resource))])
+            row.name = resource.name
+        return row
+
+    def _count_revision(self, transaction: Any) -> None:
+        """Let the transaction happen only when nobody has replaced the topology meanwhile."""
+        rows = self._replica.idl.tables[REVISION].rows.values()
+        held = [{"number": row.number} for row in rows]
+        following: dict[str, Any] = {"op": "insert"}
+        if held:
+            following = {"op": "update", "where": []}
+        number = held[0]["number"] + 1 if held else 1
+        for operation in (
+            {"op": "wait", "where": [], "timeout": 0, "until": "==", "columns": ["number"],
+             "rows": held},
+            {**following, "row": {"number": number}},
+        ):  # fmt: skip
+            transaction.add_op({**operation, "table": REVISION})
+
+    def _until(self, reached: Callable[[], bool], deadline: float, complaint: str) -> None:
+        self._replica.run()
+        self._outbox.run()
+        while not reached():
+            self._turn(deadline, complaint)
+
+    def _turn(self, deadline: float, complaint: str, at_most_s: float = 1.0) -> None:
+        """Wait for something to happen and take it in; `run` still tells it as a step."""
+        remaining_s = deadline - time.monotonic()
+        if remaining_s <= 0:
+            raise StoreError(f"the store at {self.remote} {complaint}")
+        self.wait(min(remaining_s, at_most_s))
+        self._replica.run()
+        self._outbox.run()
+
+
+def _remove_state(kind: str, uuid: Any) -> Iterable[dict[str, Any]]:
+    """Operations that remove all state about a resource, also what this client has not seen."""
+    for state in STATE:
+        for column in columns_of(state):
+            if column.ref == kind:
+                where = [column.name, "includes", ["uuid", str(uuid)]]
+                yield {"op": "delete", "table": table_of(state), "where": [where]}

@@ -1,0 +1,149 @@
+"""What the store holds, as resources, kept up to date by an IDL (RFC 7047).
+
+1. Changes only inside `run`, from one committed state to a later one.
+2. While the connection is down everything stays as it was.
+3. A row that breaks the model's rules is logged and counts as absent.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import ovs.db.idl
+
+from onehop.controller.store.rows import UnreadableRowError, read_row
+from onehop.controller.store.schema import schema, table_of
+from onehop.engine.model import KINDS, STATE, STATED, Resource
+
+Ident = tuple[str, str]  # a kind and a name
+BACKOFF_MS = (20, 100)  # between two attempts to connect: at first, at most
+PLACES = {kind.KIND: place for place, kind in enumerate((*STATED, *STATE))}
+TABLES = {table_of(kind): kind for kind in KINDS.values()}
+
+log = logging.getLogger(__name__)
+
+
+class Step(NamedTuple):
+    """From one committed state to a later one."""
+
+    put: list[Resource]  # new or changed; what is referred to comes first
+    remove: list[Ident]  # what refers comes first
+
+
+class Replica:
+    """The resources of the store, and the rows that hold them."""
+
+    def __init__(self, remote: str) -> None:
+        helper = ovs.db.idl.SchemaHelper(schema_json=schema())
+        helper.register_all()
+        self.idl = _Idl(remote, helper)
+        reconnect = self.idl._session.reconnect
+        reconnect.min_backoff, reconnect.max_backoff = BACKOFF_MS  # its setter refuses < 1 s
+        self.known: dict[Ident, Resource] = {}
+        self._rows: dict[Ident, Any] = {}
+        self._idents: dict[Any, Ident] = {}  # by the row's UUID
+        self._before: dict[Ident, Resource | None] = {}  # of what changed since the last step
+
+    @property
+    def connected(self) -> bool:
+        """Whether the server can be asked now."""
+        idl = self.idl
+        return bool(idl._session.is_connected() and idl.state == idl.IDL_S_MONITORING)
+
+    @property
+    def synced(self) -> bool:
+        """Whether the store's content has ever been seen."""
+        return bool(self.idl.has_ever_connected())
+
+    def run(self) -> None:
+        """Take in what the server sent."""
+        self.idl.run()
+        if self.idl.replaced and self.connected:
+            self._read_all()
+        elif not self.idl.replaced:
+            self._read(self.idl.touched)
+        self.idl.touched.clear()
+
+    def take_step(self) -> Step | None:
+        """What changed since the last step, or None."""
+        changed = {
+            ident: self.known.get(ident)
+            for ident, before in self._before.items()
+            if self.known.get(ident) != before
+        }
+        self._before.clear()
+        return make_step(changed) if changed else None
+
+    def find(self, kind: str, name: str) -> Any:
+        """The row of a resource, or None."""
+        return self._rows.get((kind, name))
+
+    def _read_all(self) -> None:
+        self.idl.replaced = False
+        present = [(table, uuid) for table in TABLES for uuid in self.idl.tables[table].rows]
+        gone = self._idents.keys() - {uuid for _, uuid in present}
+        self._read([*(("", uuid) for uuid in gone), *present])
+
+    def _read(self, touched: Iterable[tuple[str, Any]]) -> None:
+        """Read rows by (table, UUID); those that are gone first: another may have the name."""
+        present = []
+        for table, uuid in touched:
+            row = self.idl.tables[table].rows.get(uuid) if table else None
+            if row is None:
+                self._forget(uuid)
+            else:
+                present.append((table, uuid, row))
+        for table, uuid, row in present:
+            self._learn(TABLES[table], uuid, row)
+
+    def _forget(self, uuid: Any) -> None:
+        ident = self._idents.pop(uuid, None)
+        if ident is not None:
+            del self._rows[ident]
+            self._note(ident, None)
+
+    def _learn(self, kind: type[Resource], uuid: Any, row: Any) -> None:
+        ident = (kind.KIND, row.name)
+        self._idents[uuid] = ident
+        self._rows[ident] = row
+        try:
+            self._note(ident, read_row(kind, row))
+        except UnreadableRowError as error:
+            log.warning("the store holds what makes no sense: %s", error)
+            self._note(ident, None)
+
+    def _note(self, ident: Ident, resource: Resource | None) -> None:
+        self._before.setdefault(ident, self.known.get(ident))
+        if resource is None:
+            self.known.pop(ident, None)
+        else:
+            self.known[ident] = resource
+
+
+def make_step(changed: dict[Ident, Resource | None]) -> Step:
+    """A step in the order in which references stay whole; None: removed."""
+    ordered = sorted(changed, key=lambda ident: (PLACES[ident[0]], ident[1]))
+    put = [resource for ident in ordered if (resource := changed[ident]) is not None]
+    return Step(put, [ident for ident in reversed(ordered) if changed[ident] is None])
+
+
+class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
+    """The IDL, noting which rows changed."""
+
+    touched: set[tuple[str, Any]]  # table and UUID
+    replaced: bool  # a new connection: every row is a new object
+
+    def __init__(self, remote: str, helper: Any) -> None:
+        super().__init__(remote, helper)
+        self.touched = set()
+        self.replaced = True
+
+    def notify(self, event: str, row: Any, updates: Any = None) -> None:
+        if row._table.name in TABLES:
+            self.touched.add((row._table.name, row.uuid))
+
+    def restart_fsm(self) -> None:
+        super().restart_fsm()
+        self.replaced = True

@@ -1,0 +1,82 @@
+"""The store's OVSDB schema (RFC 7047), made from the model.
+
+1. A kind is a table, a field is a column; nothing is written here that the model says.
+2. A reference is a reference: strong in what users state, so that nobody can remove what another
+   resource names; weak in state, which goes with what it is about.  A weak reference is never
+   empty: the one who removes something removes the state about it in the same transaction.
+3. A field that may name several kinds has a column for each, of which at most one is set.
+4. What has an order keeps it: a tuple is a map from place to value.
+5. A resource's name never changes and is unique in its table.
+6. The checksum follows from the tables: a server converts a file that has another.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from typing import Any, NamedTuple
+
+from onehop.engine.model import KINDS, STATE, Resource
+from onehop.engine.model.values import Field, fields_of
+
+DATABASE = "onehop"
+VERSION = "1.0.0"  # for people; a server goes by the checksum
+REVISION = "Revision"  # one row: how often the stated topology has been replaced
+ATOMS = {str: "string", int: "integer", bool: "boolean", float: "real"}
+
+
+class Column(NamedTuple):
+    """A column, and the part of a field that it holds."""
+
+    name: str
+    field: Field
+    ref: str  # the kind that it refers to, or ""
+
+
+def table_of(kind: type[Resource]) -> str:
+    return kind.__name__
+
+
+def columns_of(kind: type[Resource]) -> list[Column]:
+    """The columns of a kind's fields; `name` is a column of every table."""
+    return [column for field in fields_of(kind) for column in _columns(field)]
+
+
+def _columns(field: Field) -> list[Column]:
+    if len(field.refs) < 2:
+        return [Column(field.name, field, *field.refs or ("",))]
+    return [Column(f"{field.name}_{ref}", field, ref) for ref in field.refs]
+
+
+def schema() -> dict[str, Any]:
+    """The whole schema, as ovsdb-tool takes it."""
+    tables = {table_of(kind): _table(kind) for kind in KINDS.values()}
+    tables[REVISION] = {"columns": {"number": {"type": "integer"}}, "maxRows": 1, "isRoot": True}
+    text = json.dumps(tables).encode()
+    checksum = f"{zlib.crc32(text)} {len(text)}"
+    return {"name": DATABASE, "version": VERSION, "cksum": checksum, "tables": tables}
+
+
+def _table(kind: type[Resource]) -> dict[str, Any]:
+    columns = {column.name: {"type": _type(kind, column)} for column in columns_of(kind)}
+    columns["name"] = {"type": "string", "mutable": False}
+    return {"columns": columns, "indexes": [["name"]], "isRoot": True}
+
+
+def _type(kind: type[Resource], column: Column) -> Any:
+    field, base = column.field, _base(kind, column)
+    if field.many:
+        return {"key": "integer", "value": base, "min": 0, "max": "unlimited"}
+    if field.optional or len(field.refs) > 1:
+        return {"key": base, "min": 0, "max": 1}
+    return {"key": base}
+
+
+def _base(kind: type[Resource], column: Column) -> Any:
+    if column.ref:
+        strength = "weak" if kind in STATE else "strong"
+        table = table_of(KINDS[column.ref])
+        return {"type": "uuid", "refTable": table, "refType": strength}
+    if column.field.choices:
+        return {"type": "string", "enum": ["set", list(column.field.choices)]}
+    return {"type": ATOMS[column.field.base]}

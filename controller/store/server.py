@@ -1,0 +1,128 @@
+"""The store's server: one `ovsdb-server` over one file, standalone.
+
+1. A server has a directory: the database, made when it is missing and converted when the schema
+   has changed, its log, its pid file, its control socket.
+2. Clients and server are told the same address: "unix:PATH" or "tcp:ADDRESS:PORT".
+3. Only the process that runs over this directory is ever stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import select
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterable
+
+from onehop.controller.store.schema import DATABASE, schema
+
+DEFAULT_DIRECTORY = "/var/lib/onehop"
+DEFAULT_REMOTE = "unix:/run/onehop/store.sock"
+SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"])
+
+
+class ServerError(OSError):
+    """The server could not be started or stopped."""
+
+
+def prepare(directory: pathlib.Path, remotes: Iterable[str]) -> list[str]:
+    """Make the database ready; returns the command that serves it in the foreground."""
+    directory = directory.resolve()
+    directory.mkdir(parents=True, exist_ok=True)
+    _prepare_database(directory)
+    listening = [_listening(remote) for remote in remotes]
+    return [
+        find_program("ovsdb-server"),
+        f"--pidfile={_pid_file(directory)}",
+        f"--log-file={directory / 'store.log'}",
+        f"--unixctl={directory / 'store.ctl'}",
+        "--verbose=console:err",
+        *(f"--remote={address}" for address in listening),
+        str(_database(directory)),
+    ]
+
+
+def start(directory: pathlib.Path, remotes: Iterable[str]) -> int:
+    """Start a server in the background; returns its process number once it listens."""
+    program, *options = prepare(directory, remotes)
+    _run([program, "--detach", "--no-chdir", *options])
+    pid = running(directory)
+    if pid is None:
+        raise ServerError(f"the store's server ended at once; see {directory / 'store.log'}")
+    return pid
+
+
+def stop(directory: pathlib.Path, timeout_s: float = 5.0) -> bool:
+    """Stop the server of `directory` and wait for its end; False: there was none."""
+    pid = running(directory)
+    if pid is None:
+        return False
+    process = os.pidfd_open(pid)
+    try:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        if not select.select([process], [], [], timeout_s)[0]:
+            signal.pidfd_send_signal(process, signal.SIGKILL)
+            select.select([process], [], [], timeout_s)
+    finally:
+        os.close(process)
+    return True
+
+
+def running(directory: pathlib.Path) -> int | None:
+    """The process number of the server that runs over `directory`, or None."""
+    directory = directory.resolve()
+    try:
+        pid = int(_pid_file(directory).read_text())
+        command = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if os.fsencode(f"--pidfile={_pid_file(directory)}") in command else None
+
+
+def find_program(name: str) -> str:
+    """The path of a program of Open vSwitch."""
+    found = shutil.which(name, path=SEARCH)
+    if found is None:
+        raise ServerError(f"{name} is missing: install Debian's package openvswitch-switch")
+    return found
+
+
+def _prepare_database(directory: pathlib.Path) -> None:
+    tool, database = find_program("ovsdb-tool"), str(_database(directory))
+    wanted = directory / "store.ovsschema"
+    wanted.write_text(json.dumps(schema(), indent=1))
+    if not _database(directory).exists():
+        _run([tool, "create", database, str(wanted)])
+    elif _run([tool, "db-cksum", database]) != _run([tool, "schema-cksum", str(wanted)]):
+        if running(directory) is None:
+            _run([tool, "convert", database, str(wanted)])
+
+
+def _database(directory: pathlib.Path) -> pathlib.Path:
+    return directory / f"{DATABASE}.db"
+
+
+def _pid_file(directory: pathlib.Path) -> pathlib.Path:
+    return directory / "store.pid"
+
+
+def _listening(remote: str) -> str:
+    """Where a server listens for clients that connect to `remote`."""
+    kind, _, rest = remote.partition(":")
+    if kind == "unix" and rest:
+        pathlib.Path(rest).parent.mkdir(parents=True, exist_ok=True)
+        return f"punix:{rest}"
+    address, _, port = rest.rpartition(":")
+    if kind == "tcp" and address and port.isdecimal():
+        return f"ptcp:{port}:{address}"
+    raise ValueError(f"{remote!r} is not an address like unix:PATH or tcp:ADDRESS:PORT")
+
+
+def _run(command: list[str]) -> str:
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode:
+        raise ServerError(result.stderr.strip() or f"{command[0]} failed")
+    return result.stdout

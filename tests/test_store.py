@@ -1,0 +1,469 @@
+"""The store: real servers, several clients."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import msgspec
+import pytest
+
+from onehop.controller.store import server
+from onehop.controller.store.client import Step, Store, StoreError
+from onehop.controller.store.schema import schema
+from onehop.engine import model
+from onehop.engine.model import (
+    Bridge,
+    Host,
+    HostStatus,
+    LearnedMac,
+    LearnedRoute,
+    ModelError,
+    Neighbor,
+    Port,
+    PortGroup,
+    PortStatus,
+    Resource,
+    Route,
+    Router,
+    Topology,
+)
+
+DEADLINE_S = 10.0
+TOPOLOGY = Topology(
+    hosts=(Host(name="c1", tunnel_address="172.31.0.21"), Host(name="g1", tunnel_address="fd::1")),
+    bridges=(Bridge(name="net"),),
+    routers=(Router(name="r", asn=65010),),
+    ports=(
+        Port(name="vm", device="net", host="c1", interface="tap", addresses=("10.0.0.9", "fd::9")),
+        Port(name="net-r", device="net"),
+        Port(name="r-net", device="r", peer="net-r", addresses=("10.0.0.1/24", "fd::1/64")),
+        Port(name="up", device="r", host="g1", interface="e", addresses=("10.56.1.2/24",)),
+    ),
+    routes=(Route(router="r", destination="0.0.0.0/0", next_hop_port="up"),
+            Route(router="r", destination="10.0.0.0/8", type="reject")),
+    port_groups=(PortGroup(name="g", ports=("vm", "net-r", "up"), stateful=True),),
+    bgp_peers=(model.BgpPeer(name="isp", port="up", address="10.56.1.1", asn=65100),),
+    bgp_networks=(model.BgpNetwork(router="r", prefix="10.0.0.0/24"),),
+)  # fmt: skip
+STATE = (
+    LearnedRoute(host="g1", next_hop_port="up", destination="1.0.0.0/8",
+                 next_hop_gateway="10.56.1.1"),
+    LearnedMac(host="c1", bridge="net", port="vm", mac="02:00:00:00:00:07", vlan=5),
+    Neighbor(host="g1", port="up", address="10.56.1.1", mac="02:00:00:00:00:08"),
+    PortStatus(host="c1", port="vm", up=False),
+    HostStatus(host="c1", heartbeat_s=1234.5),
+)  # fmt: skip
+
+
+@pytest.fixture
+def directory(tmp_path: pathlib.Path) -> Iterator[pathlib.Path]:
+    yield tmp_path
+    server.stop(tmp_path)
+
+
+@pytest.fixture
+def remote(directory: pathlib.Path) -> str:
+    address = f"unix:{directory}/store.sock"
+    server.start(directory, [address])
+    return address
+
+
+@pytest.fixture
+def connect(remote: str) -> Iterator[Callable[[], Store]]:
+    stores: list[Store] = []
+
+    def one_more() -> Store:
+        stores.append(Store(remote))
+        stores[-1].until_connected(DEADLINE_S)
+        return stores[-1]
+
+    yield one_more
+    for store in stores:
+        store.close()
+
+
+def next_step(store: Store) -> Step:
+    deadline = time.monotonic() + DEADLINE_S
+    while time.monotonic() < deadline:
+        step = store.run()
+        if step is not None:
+            return step
+        store.wait(deadline - time.monotonic())
+    raise AssertionError("no step arrived")
+
+
+def until(store: Store, reached: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not reached():
+        assert time.monotonic() < deadline
+        store.run()
+        store.wait(0.05)
+
+
+def held(store: Store, *kinds: str) -> list[Resource]:
+    snapshot = store.snapshot()
+    return [r for kind in kinds for r in snapshot[kind].values()]
+
+
+def without(topology: Topology, *names: str) -> Topology:
+    return Topology.of(resource for resource in topology if resource.name not in names)
+
+
+# What is applied.
+
+
+def test_what_is_applied_reads_back_with_keys_and_in_order(connect: Callable[[], Store]) -> None:
+    connect().apply(TOPOLOGY)
+    read = connect().topology()
+    assert sorted(read, key=str) == sorted(model.assign_keys(TOPOLOGY), key=str)
+    assert model.check(read) == []
+
+
+def test_another_client_sees_an_application_as_one_step(connect: Callable[[], Store]) -> None:
+    writer, reader = connect(), connect()
+    applied = writer.apply(TOPOLOGY)
+    step = next_step(reader)
+    assert sorted(map(str, step.put)) == sorted(map(str, applied.put))
+    places = {(resource.KIND, resource.name): n for n, resource in enumerate(step.put)}
+    assert places["router", "r"] < places["port", "up"] < places["route", "r 0.0.0.0/0 up"]
+    assert reader.run() is None
+
+
+def test_applying_again_changes_nothing(connect: Callable[[], Store]) -> None:
+    store = connect()
+    store.apply(TOPOLOGY)
+    assert store.apply(TOPOLOGY) == Step([], [])
+    assert connect().apply(TOPOLOGY) == Step([], [])
+
+
+def test_only_what_differs_is_written(connect: Callable[[], Store]) -> None:
+    writer, reader = connect(), connect()
+    writer.apply(TOPOLOGY)
+    next_step(reader)
+    group = PortGroup(name="g", ports=("up", "vm"))
+    changed = msgspec.structs.replace(without(TOPOLOGY, "isp"), port_groups=(group,))
+    assert writer.apply(changed) == Step([group], [("bgp_peer", "isp")])
+    assert next_step(reader) == Step([group], [("bgp_peer", "isp")])
+
+
+def test_everything_can_be_removed(connect: Callable[[], Store]) -> None:
+    writer, reader = connect(), connect()
+    writer.apply(TOPOLOGY)
+    next_step(reader)
+    writer.apply(Topology())
+    step = next_step(reader)
+    assert step.put == [] and len(step.remove) == len(list(TOPOLOGY))
+    assert step.remove.index(("port", "up")) < step.remove.index(("router", "r"))
+    assert not any(reader.snapshot().values())
+
+
+def test_a_topology_with_a_mistake_is_refused_and_changes_nothing(
+    connect: Callable[[], Store],
+) -> None:
+    store = connect()
+    store.apply(TOPOLOGY)
+    with pytest.raises(ModelError, match="there is no port 'up'"):
+        store.apply(without(TOPOLOGY, "up"))
+    assert len(list(connect().topology())) == len(list(TOPOLOGY))
+
+
+def test_keys_stay_when_others_come_and_go(connect: Callable[[], Store]) -> None:
+    store = connect()
+    store.apply(TOPOLOGY)
+    until(store, lambda: bool(held(store, "port")))
+    keys = {r.name: r.tunnel_key for r in store.topology().ports}
+    key = keys["vm"]
+    taken = Bridge(name="other", tunnel_key=(key + 1) % model.MAX_KEY + 1)
+    store.apply(msgspec.structs.replace(TOPOLOGY, bridges=(*TOPOLOGY.bridges, taken)))
+    assert {r.name: r.tunnel_key for r in connect().topology().ports} == keys
+
+
+def test_two_who_apply_at_once_never_mix(connect: Callable[[], Store], remote: str) -> None:
+    code = """
+import sys
+from onehop.controller.store.client import Store
+from onehop.engine.model import Bridge, PortGroup, Topology
+store = Store(sys.argv[1])
+store.until_connected(10)
+for n in range(20):
+    store.apply(Topology(bridges=tuple(Bridge(name=f"{sys.argv[2]}{i}") for i in range(n))))
+"""
+    run = [sys.executable, "-c", code, remote]
+    writers = [subprocess.Popen([*run, name]) for name in "ab"]
+    reader = connect()
+    while any(writer.poll() is None for writer in writers):
+        reader.wait(0.05)
+        reader.run()
+        names = [bridge.name for bridge in reader.topology().bridges]
+        assert len({name[0] for name in names}) <= 1, names
+        assert sorted(int(name[1:]) for name in names) == list(range(len(names)))
+    assert [writer.wait() for writer in writers] == [0, 0]
+
+
+# What hosts find out.
+
+
+@pytest.fixture
+def stores(connect: Callable[[], Store]) -> list[Store]:
+    """Two clients of a store with TOPOLOGY in it."""
+    found = [connect(), connect()]
+    found[0].apply(TOPOLOGY)
+    for store in found:
+        until(store, lambda s=store: bool(held(s, "port")))  # type: ignore[misc]
+    return found
+
+
+def test_state_of_every_kind_reads_back(stores: list[Store]) -> None:
+    writer, reader = stores
+    writer.put(STATE)
+    until(reader, lambda: len(held(reader, *(kind.KIND for kind in model.STATE))) == len(STATE))
+    assert {r.name: r for r in held(reader, *(kind.KIND for kind in model.STATE))} == {
+        r.name: r for r in STATE
+    }
+
+
+def test_putting_before_the_connection_stands_is_written_later(remote: str) -> None:
+    Store(remote).apply(TOPOLOGY)
+    store = Store(remote)
+    assert not store.synced and store.run() is None
+    store.put(STATE)
+    store.flush(DEADLINE_S)
+    assert len(held(store, "learned_mac", "neighbor")) == 2
+
+
+def test_the_last_word_counts(stores: list[Store]) -> None:
+    writer, reader = stores
+    for up in (True, False, True, False, True):
+        writer.put([PortStatus(host="c1", port="vm", up=up)])
+    writer.put([STATE[2]])
+    writer.remove("neighbor", [STATE[2].name])
+    writer.flush(DEADLINE_S)
+    until(reader, lambda: bool(held(reader, "port_status")))
+    assert held(reader, "port_status", "neighbor") == [PortStatus(host="c1", port="vm", up=True)]
+
+
+def test_an_application_keeps_state_but_what_is_about_what_it_removes(
+    stores: list[Store],
+) -> None:
+    writer, reader = stores
+    writer.put(STATE)
+    until(reader, lambda: bool(held(reader, "host_status")))
+    reader.apply(without(TOPOLOGY, "up", "isp", "r 0.0.0.0/0 up", "g"))
+    until(writer, lambda: not held(writer, "port_group"))
+    kinds = [kind.KIND for kind in model.STATE]
+    assert {r.KIND for r in held(writer, *kinds)} == {"learned_mac", "port_status", "host_status"}
+
+
+def test_a_resource_with_state_that_no_client_saw_can_be_removed(stores: list[Store]) -> None:
+    late, other = stores
+    other.put(STATE)
+    other.flush(DEADLINE_S)
+    late.apply(Topology())
+    until(other, lambda: not any(other.snapshot().values()))
+
+
+def test_state_about_what_is_gone_is_dropped_and_the_rest_is_written(
+    stores: list[Store],
+) -> None:
+    writer, reader = stores
+    writer.put(
+        [LearnedMac(host="c1", bridge="net", port="gone", mac="02:00:00:00:00:01"), STATE[3]]
+    )
+    writer.flush(DEADLINE_S)
+    until(reader, lambda: bool(held(reader, "port_status")))
+    assert not held(reader, "learned_mac")
+
+
+def test_state_that_the_store_refuses_is_dropped_and_the_rest_is_written(
+    stores: list[Store],
+) -> None:
+    writer, reader = stores
+    other, also = Store(writer.remote), Store(writer.remote)
+    for store in (other, also):
+        store.until_connected(DEADLINE_S)
+    other.apply(without(TOPOLOGY, "vm", "g"))
+    writer.put(STATE)  # about the port that is gone, which this client has not heard of
+    writer.flush(DEADLINE_S)
+    until(reader, lambda: bool(held(reader, "host_status")))
+    assert not held(reader, "learned_mac", "port_status")
+    assert held(reader, "neighbor", "learned_route")
+
+
+def test_a_mac_that_moved_belongs_to_its_new_host(stores: list[Store]) -> None:
+    old, new = stores
+    mac = LearnedMac(host="c1", bridge="net", port="vm", mac="02:00:00:00:00:07")
+    moved = msgspec.structs.replace(mac, host="g1")
+    old.put([mac])
+    until(new, lambda: held(new, "learned_mac") == [mac])
+    new.put([moved])
+    new.flush(DEADLINE_S)
+    old.remove("learned_mac", [mac.name])  # has not heard of the move
+    old.flush(DEADLINE_S)
+    until(old, lambda: held(old, "learned_mac") == [moved])
+    assert held(new, "learned_mac") == [moved]
+
+
+def test_two_hosts_that_learn_one_mac_at_once_agree(
+    stores: list[Store], connect: Callable[[], Store]
+) -> None:
+    for store, host in zip(stores, ("c1", "g1"), strict=True):
+        store.put([msgspec.structs.replace(STATE[1], host=host)])
+    for store in stores:
+        store.flush(DEADLINE_S)
+    third = connect()
+    for store in stores:
+        until(store, lambda s=store: held(s, "learned_mac") == held(third, "learned_mac"))  # type: ignore[misc]
+    assert len(held(third, "learned_mac")) == 1
+
+
+# The server comes and goes.
+
+
+def test_without_a_server_nothing_changes_and_then_all_is_caught_up(
+    stores: list[Store], directory: pathlib.Path, remote: str
+) -> None:
+    writer, reader = stores
+    reader.run()
+    before = reader.snapshot()
+    server.stop(directory)
+    until(reader, lambda: not reader.connected)
+    assert reader.synced and reader.snapshot() == before
+    reader.put([PortStatus(host="c1", port="vm", up=False)])
+    assert not reader.idle
+    server.start(directory, [remote])
+    writer.apply(without(TOPOLOGY, "isp"))
+    step = next_step(reader)
+    assert step.remove == [("bgp_peer", "isp")]
+    reader.flush(DEADLINE_S)
+    until(writer, lambda: bool(held(writer, "port_status")))
+
+
+def test_a_killed_server_loses_nothing_that_was_committed(
+    stores: list[Store], directory: pathlib.Path, remote: str
+) -> None:
+    pid = server.running(directory)
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    reader = stores[1]
+    until(reader, lambda: not reader.connected)
+    server.start(directory, [remote])
+    reader.until_connected(DEADLINE_S)
+    assert reader.run() is None
+    assert len(list(reader.topology())) == len(list(TOPOLOGY))
+
+
+def test_without_a_server_an_application_ends_with_an_error(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(StoreError, match="does not answer"):
+        Store(f"unix:{tmp_path}/none.sock").apply(TOPOLOGY, timeout_s=0.1)
+
+
+def test_a_second_server_over_the_same_files_is_refused(
+    directory: pathlib.Path, remote: str
+) -> None:
+    with pytest.raises(server.ServerError):
+        server.start(directory, [remote])
+    Store(remote).apply(TOPOLOGY)
+
+
+def test_stopping_leaves_other_processes_alone(directory: pathlib.Path) -> None:
+    (directory / "store.pid").write_text(f"{os.getpid()}\n")
+    assert server.running(directory) is None
+    assert server.stop(directory) is False
+
+
+def test_a_store_listens_on_tcp_too(directory: pathlib.Path) -> None:
+    server.start(directory, [f"unix:{directory}/store.sock", "tcp:127.0.0.1:16640"])
+    store = Store("tcp:127.0.0.1:16640")
+    store.apply(TOPOLOGY)
+    store.close()
+
+
+def test_a_file_with_another_schema_is_converted(
+    directory: pathlib.Path, remote: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Store(remote).apply(TOPOLOGY)
+    server.stop(directory)
+    newer = schema() | {"cksum": "1 1", "version": "1.0.1"}
+    newer["tables"]["Host"]["columns"]["more"] = {"type": "string"}
+    monkeypatch.setattr(server, "schema", lambda: newer)
+    server.start(directory, [remote])
+    store = Store(remote)
+    store.until_connected(DEADLINE_S)
+    assert len(list(store.topology())) == len(list(TOPOLOGY))
+
+
+# What others may do to it.
+
+
+def transact(remote: str, *operations: str) -> str:
+    request = f'["onehop", {", ".join(operations)}]'
+    return subprocess.run(
+        ["ovsdb-client", "transact", remote, request], capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_the_server_itself_keeps_references_whole(stores: list[Store], remote: str) -> None:
+    answer = transact(remote, '{"op":"delete","table":"Router","where":[["name","==","r"]]}')
+    assert "referential integrity violation" in answer
+
+
+def test_names_do_not_change(stores: list[Store], remote: str) -> None:
+    update = '{"op":"update","table":"Router","where":[],"row":{"name":"x"}}'
+    assert "constraint violation" in transact(remote, update)
+
+
+def test_a_row_that_makes_no_sense_counts_as_absent(stores: list[Store], remote: str) -> None:
+    reader = stores[1]
+    reader.run()
+    transact(remote, '{"op":"update","table":"Host","where":[["name","==","g1"]],'
+                     '"row":{"tunnel_address":"nowhere"}}')  # fmt: skip
+    assert next_step(reader) == Step([], [("host", "g1")])
+    transact(remote, '{"op":"update","table":"Host","where":[["name","==","g1"]],'
+                     '"row":{"tunnel_address":"fd::1"}}')  # fmt: skip
+    assert next_step(reader).put == [TOPOLOGY.hosts[1]]
+
+
+# Under eventlet.
+
+
+def test_under_eventlet_a_waiting_client_lets_others_work(remote: str) -> None:
+    code = """
+import eventlet
+eventlet.monkey_patch()
+import sys, time
+from onehop.controller.store.client import Store
+from onehop.engine.model import Bridge, Topology
+reader, writer = Store(sys.argv[1]), Store(sys.argv[1])
+seen, gaps, done = [], [], False
+
+def read():
+    while not done:
+        reader.wait(5.0)
+        step = reader.run()
+        if step:
+            seen.append([r.name for r in step.put])
+
+def tick():
+    last = time.monotonic()
+    while not done:
+        eventlet.sleep(0.002)
+        gaps.append(time.monotonic() - last)
+        last = time.monotonic()
+
+eventlet.spawn(read), eventlet.spawn(tick)
+for n in range(5):
+    eventlet.sleep(0.02)
+    writer.apply(Topology(bridges=(Bridge(name=f"b{n}"),)))
+with eventlet.Timeout(10):
+    while len(seen) < 5:
+        eventlet.sleep(0.01)
+done = True
+print(seen, len(gaps) > 20)
+"""
+    run = [sys.executable, "-W", "ignore", "-c", code, remote]
+    result = subprocess.run(run, capture_output=True, text=True, timeout=60)
+    assert result.stdout.strip() == "[['b0'], ['b1'], ['b2'], ['b3'], ['b4']] True", result.stderr
