@@ -5,13 +5,14 @@ Every wait polls a condition until a deadline and, when that passes, says what w
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from onehop.lab.nodes import Node
 from onehop.lab.state import LabError
 
 if TYPE_CHECKING:
@@ -47,26 +48,43 @@ def agents_missing(lab: Lab, gateways: set[str]) -> str:
 
 def reach_missing(lab: Lab, gateways: set[str]) -> str:
     """What still keeps the machines from the outside through exactly `gateways`."""
-    if not lab.machines or not lab.clients:
+    if not gateways or not lab.clients:
         return ""
-    if not gateways:
-        return ""
+    for family in (socket.AF_INET, socket.AF_INET6):
+        if missing := _family_missing(lab, gateways, family):
+            return missing
+    return ""
+
+
+def _family_missing(lab: Lab, gateways: set[str], family: int) -> str:
+    client = lab.clients[0]
     before = lab.uplink_counters()
-    silent = [m.name for m in lab.machines if not any(probe(m, lab.clients[0], PROBES))]
-    if silent:
-        return f"no answer from {lab.clients[0].name} to: {' '.join(silent)}"
+    for machine in lab.machines:
+        answered = probe(machine, client, PROBES, family=family)
+        if not all(answered):
+            version = 4 if family == socket.AF_INET else 6
+            told = f"{sum(answered)} of {len(answered)} IPv{version} datagrams"
+            return f"{machine.name}: {client.name} answered {told}"
     after = lab.uplink_counters()
     used = {n for n in after if after[n].up_packets - before[n].up_packets >= PROBES // 8}
-    unused, lost = gateways - used, used - gateways
-    reasons = [f"no traffic through: {' '.join(sorted(unused))}"] if unused else []
-    reasons += [f"traffic through: {' '.join(sorted(lost))}"] if lost else []
+    return _difference(gateways, used)
+
+
+def _difference(wanted: set[str], used: set[str]) -> str:
+    unused, stray = sorted(wanted - used), sorted(used - wanted)
+    reasons = [f"no traffic through {' '.join(unused)}"] if unused else []
+    reasons += [f"traffic through {' '.join(stray)}"] if stray else []
     return "; ".join(reasons)
 
 
-def probe(machine: Any, client: Any, count: int, wait_s: float = 0.5) -> list[bool]:
+def probe(
+    machine: Node, client: Node, count: int, *, family: int = socket.AF_INET, wait_s: float = 0.5
+) -> list[bool]:
     """Send `count` datagrams, each a connection of its own, and say which were answered."""
-    sockets = [machine.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(count)]
-    with Echo(client) as echo:
+    if not (has(machine, family) and has(client, family)):
+        return []
+    sockets = [machine.socket(family, socket.SOCK_DGRAM) for _ in range(count)]
+    with Echo(client, family) as echo:
         try:
             for one in sockets:
                 _send(one, echo.address)
@@ -76,13 +94,20 @@ def probe(machine: Any, client: Any, count: int, wait_s: float = 0.5) -> list[bo
                 one.close()
 
 
+def has(node: Node, family: int) -> bool:
+    """Whether the node has an address of `family`."""
+    sign = "." if family == socket.AF_INET else ":"
+    return any(sign in address for address in node.state.addresses)
+
+
 class Echo:
     """Answers datagrams in a node, from this process."""
 
-    def __init__(self, node: Any) -> None:
-        self.socket = node.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind((node.address, 0))
-        self.address = self.socket.getsockname()
+    def __init__(self, node: Node, family: int) -> None:
+        self.socket = node.socket(family, socket.SOCK_DGRAM)
+        own = node.address if family == socket.AF_INET else node.address6
+        self.socket.bind((own, 0))
+        self.address = self.socket.getsockname()[:2]
 
     def __enter__(self) -> Echo:
         return self
@@ -97,20 +122,23 @@ class Echo:
         while waiting and (left := deadline - time.monotonic()) > 0:
             readable, _, _ = select.select([self.socket, *waiting], [], [], left)
             for one in readable:
-                data, peer = one.recvfrom(64)
-                if one is self.socket:
-                    one.sendto(data, peer)
-                else:
-                    waiting.discard(one)
+                self._take(one, waiting)
         return [one not in waiting for one in sockets]
+
+    def _take(self, one: socket.socket, waiting: set[socket.socket]) -> None:
+        try:
+            data, peer = one.recvfrom(64)
+        except OSError:  # an ICMP error instead of an answer
+            return
+        if one is self.socket:
+            one.sendto(data, peer)
+        else:
+            waiting.discard(one)
 
 
 def _send(one: socket.socket, address: tuple[str, int]) -> None:
-    try:
+    with suppress(OSError):  # an ICMP error that an earlier datagram brought back
         one.sendto(b"onehop", address)
-    except OSError as error:  # an ICMP error that an earlier datagram brought back
-        if error.errno not in (errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ECONNREFUSED):
-            raise
 
 
 def status(lab: Lab) -> dict[str, Any]:
