@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from agent_bench import (
+from agent_bench import Bench
+from agent_network import (
     BFD_G1,
     BFD_G2,
     MAC1,
@@ -13,14 +14,12 @@ from agent_bench import (
     TAP1,
     TAP3,
     TUNNEL,
-    Bench,
     arp_packet,
     c1_ports,
     datagram,
     learned,
     network,
     port,
-    uplink,
 )
 from fake_switch import Out
 
@@ -342,18 +341,6 @@ def test_uplink_that_loses_its_carrier_is_told_to_frr_and_to_the_store():
     assert bench.rows(PortStatus)["up1"] == PortStatus(host="g1", port="up1", up=False)
     bench.tell(events.PortChanged(port("eth1", 2)))
     assert bench.ordered(events.Carrier)[-1] == events.Carrier("up1", True)
-
-
-def test_bgp_and_bfd_pass_between_the_uplink_and_frr():
-    bench = Bench(host="g1").boot(gateway_ports())
-    assert all(r.name in bench.core.snapshot[r.KIND] for r in uplink(1))
-    own = router_mac(next(r for r in network() if r.name == "up1"))
-    bfd = datagram(OUTSIDE["g1"], own, "10.56.1.1", "10.56.1.2", sport=50000)
-    bfd = bfd[:36] + (3784).to_bytes(2, "big") + bfd[38:]
-    assert bench.switch.receive(2, bfd) == [Out(3, bfd)]
-    answer = datagram(own, OUTSIDE["g1"], "10.56.1.2", "10.56.1.1", sport=50000)
-    assert bench.switch.receive(3, answer) == [Out(2, answer)]
-    assert not bench.switch.heard()
 
 
 # What the agent tells
