@@ -172,20 +172,20 @@ def _onehop(arguments: list[str], service: str = "") -> None:
 def start_agents(lab: Lab, hosts: list[Host], stages: Stages) -> None:
     """Start the agents of `hosts` and wait until each forwards."""
     with stages.stage("agents", len(hosts)) as step:
-        for host in hosts:
-            host.start_agent()
-        waiting = {host.name: host for host in hosts}
+        waiting = {host.start_agent(): host for host in hosts}
         checks.eventually(lambda: _still(waiting, step), READY_S, 0.25)
 
 
-def _still(waiting: dict[str, Host], step: checks.Step) -> str:
-    for name, host in list(waiting.items()):
-        if not host.agent_pids():
-            raise LabError(f"agent of {name} ended: {last_line(host.directory / 'agent.log')}")
+def _still(waiting: dict[int, Host], step: checks.Step) -> str:
+    for pid, host in list(waiting.items()):
+        if processes.started(pid) is None:
+            raise LabError(
+                f"agent of {host.name} ended: {last_line(host.directory / 'agent.log')}"
+            )
         if (host.agent_status() or {}).get("live"):
-            del waiting[name]
-            step(name)
-    return f"agents not live: {' '.join(waiting)}" if waiting else ""
+            del waiting[pid]
+            step(host.name)
+    return f"agents not live: {' '.join(h.name for h in waiting.values())}" if waiting else ""
 
 
 def reach(lab: Lab, stages: Stages) -> None:
