@@ -27,6 +27,7 @@ from onehop.controller.agent.frr_config import Block, Config, Line, commands
 
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order of their start
 BINARIES = Path("/usr/lib/frr")
+STATE = Path("/run/frr")  # where FRR makes a folder for each -N
 USER = "frr"
 SOCKET_PATH_BYTES = 107  # sun_path less the final zero
 START_S, STOP_S, POLL_S = 10.0, 2.0, 0.01
@@ -89,6 +90,8 @@ class Frr:
                 self._await(lambda: not self.pids, STOP_S, "still there")
         for left in (self._record, *self._folder.glob("*.vty"), *self._folder.glob("*.pid")):
             left.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (STATE / self._namespace).rmdir()
 
     def configure(self, wanted: Config) -> None:
         """Change what runs to `wanted`."""
@@ -102,6 +105,18 @@ class Frr:
                     terminal.configure(off, strict=False)
                     terminal.configure(on, strict=True)
         self._write(wanted)
+
+    def reset_sessions(self) -> None:
+        """End all BGP sessions, to be opened again: the peers forget at once what they heard.
+
+        A withdrawal waits 50 ms in bgpd before it is sent, the end of a session does not.
+        """
+        self.say("bgpd", "clear bgp *")
+
+    def say(self, name: str, line: str) -> str:
+        """Give a daemon a command, and return what it answers."""
+        with Terminal(self._folder / f"{name}.vty") as terminal:
+            return terminal.say(line)[1]
 
     def wait(self) -> None:
         """Sleep, green, until one of the daemons is gone."""

@@ -16,6 +16,9 @@ Blocks = Mapping[Block, tuple[str, ...]]  # a daemon's lines, block by block, in
 Config = Mapping[str, Blocks]  # by daemon
 Line = tuple[Block, str]
 
+# Taking these back first would end a session, or forget a neighbor with all its lines.
+REPLACED = ("remote-as", "router-id")
+
 ZEBRA: Blocks = {(): ("no ip forwarding", "no ipv6 forwarding", "no zebra nexthop kernel enable")}
 BFDD: Blocks = {
     ("bfd", "profile onehop"): (
@@ -100,12 +103,20 @@ def commands(before: Blocks, after: Blocks) -> tuple[list[Line], list[Line]]:
 
 def _off(before: Blocks, after: Blocks) -> Iterator[Line]:
     for block, lines in before.items():
-        if block[:1] in before and block[:1] not in after:  # with all blocks inside it
+        if block and block[:1] in before and block[:1] not in after:  # with all blocks inside it
             if len(block) == 1:
                 yield (), _negated(block[0])
         else:
             kept = after.get(block, ())
-            yield from ((block, _negated(line)) for line in lines if line not in kept)
+            stay = {*kept, *map(_setting, kept)} - {""}
+            off = (line for line in lines if line not in stay and _setting(line) not in stay)
+            yield from ((block, _negated(line)) for line in off)
+
+
+def _setting(line: str) -> str:
+    """What a line gives a value to, where another value just replaces it; otherwise ""."""
+    setting, _, _ = line.rpartition(" ")
+    return setting if setting.endswith(REPLACED) else ""
 
 
 def _negated(line: str) -> str:

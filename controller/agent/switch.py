@@ -65,7 +65,7 @@ class PortState(msgspec.Struct, frozen=True):
     owner: str
     ofport: int  # its OpenFlow number; 0: none yet, or no more
     link_up: bool
-    bfd_up: bool | None  # None: no BFD there
+    bfd_up: bool | None  # the far host is there and takes packets; None: no BFD there
     error: str = ""  # why it does not work, in the switch's words
 
 
@@ -261,7 +261,7 @@ def _state(interface: Row) -> PortState:
         owner=interface.external_ids.get(MARK, ""),
         ofport=max(0, *interface.ofport, 0),
         link_up=interface.link_state == ["up"],
-        bfd_up=interface.bfd_status.get("state") == "up" if watched else None,
+        bfd_up=interface.bfd_status.get("forwarding") == "true" if watched else None,
         error="; ".join(interface.error),
     )
 

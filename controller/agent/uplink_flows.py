@@ -18,13 +18,14 @@ TCP, UDP, ICMPV6 = 6, 17, 58
 SOLICITATION, ADVERTISEMENT = 135, 136  # RFC 4861, section 4
 BGP = 179
 BFD = (3784, 3785)  # control, echo: RFC 5881, section 4
-WHOLE = 0xFFFF  # OFPCML_NO_BUFFER: the whole packet
 Fields = dict[str, int | str]
+Actions = tuple[tuple[str] | tuple[str, int], ...]
 
 
 def static_flows(uplink: Uplink, uplink_ofport: int, frr_ofport: int) -> list[StaticFlow]:
     """The flows between OpenFlow port `uplink_ofport` and its FRR at `frr_ofport`."""
-    frr, both = (("output", frr_ofport),), (("output", frr_ofport), ("controller", WHOLE))
+    frr: Actions = (("output", frr_ofport),)
+    both: Actions = (*frr, ("controller",))
     flows = [_flow({"in_port": frr_ofport}, (("output", uplink_ofport),))]
     for actions, fields in ((frr, _to_frr(uplink)), (both, _to_both(uplink))):
         flows += [_flow({"in_port": uplink_ofport, **field}, actions) for field in fields]
@@ -77,5 +78,5 @@ def link_local(mac: str) -> str:
     return str(ip_address(b"\xfe\x80" + bytes(6) + identifier))
 
 
-def _flow(match: Fields, actions: tuple[tuple[str, int], ...]) -> StaticFlow:
+def _flow(match: Fields, actions: Actions) -> StaticFlow:
     return StaticFlow(priority=PRIORITY, match=tuple(match.items()), actions=actions)

@@ -81,7 +81,6 @@ class Uplinks:
         left = {place.port for place in _left(self._host, self._run_dir)}
         for port in wanted.keys() | self._workers.keys() | left:
             self._worker(port).want(wanted.get(port))
-        self._workers = {p: worker for p, worker in self._workers.items() if p in wanted}
 
     def announce(self, announcing: bool) -> None:
         """Announce the uplinks' networks (the agent is live, not isolated), or withdraw them."""
@@ -97,7 +96,8 @@ class Uplinks:
 
     def status(self) -> dict[str, dict[str, object]]:
         """Per uplink port: state ("starting", "running", "failed: ..."), announcing, routes."""
-        return {port: worker.status() for port, worker in sorted(self._workers.items())}
+        workers = sorted(self._workers.items())
+        return {port: worker.status() for port, worker in workers if worker.wanted}
 
     def close(self) -> None:
         """Stop watching; FRR goes on."""
@@ -129,10 +129,14 @@ class _Worker:
         self._built: Uplink | None = None  # what the namespace was last made for
         self._up = True  # the uplink has carrier
         self._state = "starting"
-        self._routes: frozenset[LearnedRoute] = frozenset()
+        self._routes: frozenset[LearnedRoute] | None = None  # None: not known yet
         self._wake = eventlet.semaphore.Semaphore(0)
         self._watches: list[eventlet.greenthread.GreenThread] = []
         self._thread = eventlet.spawn(self._work)
+
+    @property
+    def wanted(self) -> bool:
+        return self._uplink is not None
 
     def want(self, uplink: Uplink | None) -> None:
         """Be this uplink from now on; None: be gone."""
@@ -150,7 +154,7 @@ class _Worker:
 
     def status(self) -> dict[str, object]:
         announcing = frr_config.announces(self._place.frr.configured)
-        return {"state": self._state, "announcing": announcing, "routes": len(self._routes)}
+        return {"state": self._state, "announcing": announcing, "routes": len(self._routes or ())}
 
     def close(self) -> None:
         self._stop_watching()
@@ -161,13 +165,12 @@ class _Worker:
             self._wake.acquire()
             try:
                 if self._uplink is None:
-                    return self._end()
-                self._bring_about(self._uplink)
-                self._state = "running"
+                    self._end()
+                else:
+                    self._bring_about(self._uplink)
+                    self._state = "running"
             except (FrrError, namespaces.CommandError, OSError) as error:
-                self._state = f"failed: {error}"
-                log.error("uplink %s: %s", self._place.port, error)
-                eventlet.spawn_after(RETRY_S, self._wake.release)
+                self._fail(str(error))
 
     def _bring_about(self, uplink: Uplink) -> None:
         frr = self._place.frr
@@ -179,25 +182,45 @@ class _Worker:
             self._stop_watching()
             frr.start()
         if not self._watches:
-            self._watches = [eventlet.spawn(self._watch_frr), eventlet.spawn(self._watch_routes)]
+            watches = (self._watch_frr, self._watch_routes)
+            self._watches = [eventlet.spawn(self._watch, watch) for watch in watches]
+        self._configure(uplink)
+
+    def _configure(self, uplink: Uplink) -> None:
+        frr = self._place.frr
         found = frr_config.announces(frr.configured)
         announcing = found if self._announcing is None else self._announcing
         frr.configure(frr_config.config(uplink, announcing=announcing))
+        if found and not announcing:
+            frr.reset_sessions()
 
     def _end(self) -> None:
         self._stop_watching()
         self._place.remove()
+        self._built = None
         self._tell(frozenset())
 
-    def _watch_frr(self) -> None:
-        """Wake the work when a daemon dies; the routes it leaves behind are nobody's word."""
-        self._place.frr.wait()
-        log.error("uplink %s: FRR has stopped", self._place.port)
-        self._state = "failed: FRR has stopped"
-        self._tell(frozenset())
+    def _fail(self, reason: str) -> None:
+        self._state = f"failed: {reason}"
+        log.error("uplink %s: %s", self._place.port, reason)
         eventlet.spawn_after(RETRY_S, self._wake.release)
 
-    def _watch_routes(self) -> None:
+    def _watch(self, watch: Callable[[], str]) -> None:
+        """Watch until that fails; the routes that are left then are nobody's word."""
+        try:
+            reason = watch()
+        except Exception as error:  # a callback's too: without a watch, routes would go stale
+            log.exception("uplink %s", self._place.port)
+            reason = str(error)
+        self._stop_watching()
+        self._tell(frozenset())
+        self._fail(reason)
+
+    def _watch_frr(self) -> str:
+        self._place.frr.wait()
+        return "FRR has stopped"
+
+    def _watch_routes(self) -> str:
         with namespaces.entered(self._place.namespace):
             reader = RouteReader()
         with contextlib.closing(reader):
