@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import pathlib
+import shutil
 from collections.abc import Callable
 from ipaddress import ip_interface
 
@@ -61,9 +62,16 @@ class Net:
                 self._machine(machine, progress)
 
     def remove(self, host: str) -> None:
-        """Unplug and remove a host."""
-        self.mininet.getNodeByName(host).terminate()  # its namespaces take their devices along
-        del self.states[host]
+        """Take a host's wires out and end it."""
+        self._script("underlay", [f"ip link delete {host}"])
+        if self._linked("isp", f"{host}-wire"):
+            wires = [f"ip link delete {host}-{part}" for part in ("in", "out", "wire")]
+            self._script("isp", wires)
+        node = self.mininet.getNodeByName(host)
+        node.terminate()
+        self.mininet.hosts.remove(node)
+        del self.mininet.nameToNode[host]
+        shutil.rmtree(self.states.pop(host).directory, ignore_errors=True)
 
     def stop(self) -> None:
         for node in self.mininet.hosts:
