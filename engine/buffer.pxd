@@ -1,12 +1,13 @@
-"""Bytes that grow: what is written is appended, and nothing moves it to Python until it is whole.
+"""Bytes and arrays that grow, without the GIL until there is no memory.
 
 1. `reserve` gives room behind what is written; `written` says how much of it was used.
 2. A pointer from `reserve` is good until the next one.
 """
 
 from libc.stdlib cimport realloc
+from libc.string cimport memset
 
-from onehop.engine.cdefs cimport uint8_t, uint64_t
+from onehop.engine.cdefs cimport uint8_t, uint32_t, uint64_t
 
 cdef struct Buffer:
     uint8_t* data
@@ -30,3 +31,22 @@ cdef inline uint8_t* reserve(Buffer* buffer, uint64_t len_bytes) except NULL nog
 
 cdef inline void written(Buffer* buffer, uint64_t len_bytes) noexcept nogil:
     buffer.len_bytes += len_bytes
+
+
+cdef inline int grow(
+    void** items, uint32_t* room, uint32_t needed, uint32_t item_bytes,
+) except -1 nogil:
+    """Make `items` an array of at least `needed`; what is new in it is zero."""
+    cdef uint32_t larger = max(needed, 2 * room[0])
+    cdef void* moved
+    if needed <= room[0]:
+        return 0
+    moved = realloc(items[0], <uint64_t>larger * item_bytes)
+    if moved == NULL:
+        with gil:
+            raise MemoryError
+    memset(<uint8_t*>moved + <uint64_t>room[0] * item_bytes, 0,
+           <uint64_t>(larger - room[0]) * item_bytes)
+    items[0] = moved
+    room[0] = larger
+    return 0

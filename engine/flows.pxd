@@ -1,0 +1,78 @@
+"""What is installed in the switch: by match, by cookie, by tag, by when it was last used.
+
+1. At most one flow has a given match (mask, masked key): OVS would replace the other.
+2. A cookie names a slot and how often it was taken before, so a late statistic about an
+   earlier flow in the slot is nobody's.
+3. Flows hang in one list by `used_at`, longest ago first.
+4. Memory is bounded: `max_flows` flows, MAX_MASKS masks.
+"""
+
+from onehop.engine.buffer cimport Buffer
+from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.packet cimport FlowKey
+from onehop.engine.tagged cimport Tagged
+
+cdef enum:
+    MAX_MASKS = 4096
+
+cdef struct Flow:
+    FlowKey key            # masked
+    uint64_t packets       # when last counted
+    nsec_t used_at         # when it was installed, or last found to have carried packets
+    nsec_t counted_at
+    uint8_t* actions
+    uint32_t action_bytes
+    uint32_t mask          # index into Flows.masks
+    uint32_t ofport        # what the match says of in_port
+    uint32_t turn          # how often the slot was taken
+    uint32_t in_use
+    uint32_t next          # in its bucket
+    uint32_t older         # by used_at; or among the free slots
+    uint32_t newer
+    uint32_t tag_links
+
+cdef struct Flows:
+    Flow* slots
+    uint32_t room
+    uint32_t max_flows
+    uint32_t count
+    uint32_t free          # the first free slot; NONE: grow
+    uint32_t oldest
+    uint32_t newest
+    uint32_t* buckets      # a power of two of them
+    uint32_t n_buckets
+    uint64_t seed
+    FlowKey* masks
+    uint32_t n_masks
+    uint32_t* mask_places  # 2 * MAX_MASKS, open addressing; 0: free, else index + 1
+    Tagged tagged
+
+cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1
+cdef void flows_clear(Flows* flows) noexcept nogil   # then init again
+
+# The flow with this (normalised) match; NONE: there is none.
+cdef uint32_t flows_find(
+    const Flows* flows, const FlowKey* key, const FlowKey* mask,
+) noexcept nogil
+
+# Note a flow that is not there yet. cookie 0: a new one; else the one that it has in the switch.
+# NONE: no room, or the cookie is not of our making or is taken.
+cdef uint32_t flows_add(
+    Flows* flows, const FlowKey* key, const FlowKey* mask, uint32_t ofport, uint64_t cookie,
+    nsec_t now,
+) except? 0xfffffffe nogil
+# Give it its actions and tags, instead of those that it had.
+cdef int flows_set(
+    Flows* flows, uint32_t flow, const uint8_t* actions, uint32_t action_bytes,
+    const tag_t* tags, uint32_t n_tags,
+) except -1 nogil
+cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil
+
+cdef uint64_t flows_cookie(const Flows* flows, uint32_t flow) noexcept nogil
+cdef uint32_t flows_by_cookie(const Flows* flows, uint64_t cookie) noexcept nogil
+
+# Note a statistic of it.
+cdef void flows_counted(Flows* flows, uint32_t flow, uint64_t packets, nsec_t now) noexcept nogil
+# Append, as uint32_t, the flows that were counted after having been idle for so long, and those
+# that no statistic has told about for much longer: the switch has lost them.
+cdef int flows_idle(const Flows* flows, nsec_t now, nsec_t idle, Buffer* found) except -1 nogil

@@ -1,0 +1,292 @@
+"""What is installed in the switch: chained hashing by match, one list by last use.
+
+A slot's index is the low half of its flow's cookie, so cookies lead to flows without a search;
+after a restart the flows found in the switch get the slots that their cookies name.
+"""
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy, memset
+
+from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.cdefs cimport NONE
+from onehop.engine.tagged cimport tagged_add, tagged_clear, tagged_remove
+
+cdef enum:
+    FIRST_BUCKETS = 1024
+    LOST_AFTER = 10                # times idle
+    WORDS = sizeof(FlowKey) // 8
+    TURN_MASK = 0x3fffffff         # a cookie's bits 32..61
+    DYNAMIC_CLASS = 2              # its bits 62..63
+
+
+cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1:
+    memset(flows, 0, sizeof(Flows))
+    flows.max_flows = max_flows
+    flows.seed = seed
+    flows.free = flows.oldest = flows.newest = NONE
+    flows.masks = <FlowKey*>calloc(MAX_MASKS, sizeof(FlowKey))
+    flows.mask_places = <uint32_t*>calloc(2 * MAX_MASKS, sizeof(uint32_t))
+    if flows.masks == NULL or flows.mask_places == NULL:
+        raise MemoryError
+    return spread(flows)
+
+
+cdef void flows_clear(Flows* flows) noexcept nogil:
+    cdef uint32_t at
+    for at in range(flows.room):
+        free(flows.slots[at].actions)
+    free(flows.slots)
+    free(flows.buckets)
+    free(flows.masks)
+    free(flows.mask_places)
+    tagged_clear(&flows.tagged)
+    memset(flows, 0, sizeof(Flows))
+
+
+# --- by match
+
+cdef uint32_t flows_find(
+    const Flows* flows, const FlowKey* key, const FlowKey* mask,
+) noexcept nogil:
+    cdef uint32_t place = mask_place(flows, mask)
+    cdef uint32_t which = flows.mask_places[place]
+    cdef uint32_t at
+    if which == 0:
+        return NONE
+    at = flows.buckets[bucket_of(flows, key, which - 1)]
+    while at:
+        at -= 1
+        if flows.slots[at].mask == which - 1 and memcmp(
+            &flows.slots[at].key, key, sizeof(FlowKey)
+        ) == 0:
+            return at
+        at = flows.slots[at].next
+    return NONE
+
+
+cdef uint32_t mask_place(const Flows* flows, const FlowKey* mask) noexcept nogil:
+    """Where the mask stands in mask_places, or would."""
+    cdef uint32_t place = <uint32_t>hash_key(mask, flows.seed) & (2 * MAX_MASKS - 1)
+    while flows.mask_places[place] and memcmp(
+        &flows.masks[flows.mask_places[place] - 1], mask, sizeof(FlowKey)
+    ) != 0:
+        place = (place + 1) & (2 * MAX_MASKS - 1)
+    return place
+
+
+cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
+    """The mask's index, NONE where there are too many."""
+    cdef uint32_t place = mask_place(flows, mask)
+    if flows.mask_places[place] == 0:
+        if flows.n_masks == MAX_MASKS:
+            return NONE
+        flows.masks[flows.n_masks] = mask[0]
+        flows.n_masks += 1
+        flows.mask_places[place] = flows.n_masks
+    return flows.mask_places[place] - 1
+
+
+cdef inline uint64_t hash_key(const FlowKey* key, uint64_t seed) noexcept nogil:
+    """A multiply-and-rotate mix of its words."""
+    cdef const uint64_t* words = <const uint64_t*>key
+    cdef uint64_t mixed = seed ^ 0x9e3779b97f4a7c15u
+    cdef uint32_t i
+    for i in range(WORDS):
+        mixed = (mixed ^ words[i]) * 0xff51afd7ed558ccdu
+        mixed ^= mixed >> 32
+    return mixed
+
+
+cdef inline uint32_t bucket_of(
+    const Flows* flows, const FlowKey* key, uint32_t mask,
+) noexcept nogil:
+    return <uint32_t>hash_key(key, flows.seed + mask) & (flows.n_buckets - 1)
+
+
+cdef int spread(Flows* flows) except -1 nogil:
+    """Twice as many buckets."""
+    cdef uint32_t at
+    cdef uint32_t n_buckets = 2 * flows.n_buckets or FIRST_BUCKETS
+    grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
+    memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
+    for at in range(flows.room):
+        if flows.slots[at].in_use:
+            hang_in(flows, at)
+    return 0
+
+
+cdef inline void hang_in(Flows* flows, uint32_t at) noexcept nogil:
+    cdef uint32_t* bucket = &flows.buckets[
+        bucket_of(flows, &flows.slots[at].key, flows.slots[at].mask)
+    ]
+    flows.slots[at].next = bucket[0]
+    bucket[0] = at + 1
+
+
+# --- to come and to go
+
+cdef uint32_t flows_add(
+    Flows* flows, const FlowKey* key, const FlowKey* mask, uint32_t ofport, uint64_t cookie,
+    nsec_t now,
+) except? 0xfffffffe nogil:
+    cdef uint32_t at
+    cdef uint32_t which = mask_index(flows, mask)
+    if which == NONE or flows.count >= flows.max_flows:
+        return NONE
+    at = free_slot(flows, cookie)
+    if at == NONE:
+        return NONE
+    if flows.count >= flows.n_buckets:
+        spread(flows)
+    occupy(flows, at)
+    flows.slots[at].key = key[0]
+    flows.slots[at].mask = which
+    flows.slots[at].ofport = ofport
+    if cookie:
+        flows.slots[at].turn = cookie >> 32 & TURN_MASK
+    flows.slots[at].packets = 0
+    flows.slots[at].used_at = flows.slots[at].counted_at = now
+    hang_in(flows, at)
+    make_newest(flows, at)
+    return at
+
+
+cdef int flows_set(
+    Flows* flows, uint32_t flow, const uint8_t* actions, uint32_t action_bytes,
+    const tag_t* tags, uint32_t n_tags,
+) except -1 nogil:
+    cdef Flow* slot = &flows.slots[flow]
+    cdef uint8_t* copy = <uint8_t*>malloc(action_bytes + 1)
+    if copy == NULL:
+        with gil:
+            raise MemoryError
+    memcpy(copy, actions, action_bytes)
+    free(slot.actions)
+    slot.actions = copy
+    slot.action_bytes = action_bytes
+    tagged_remove(&flows.tagged, slot.tag_links)
+    slot.tag_links = 0
+    slot.tag_links = tagged_add(&flows.tagged, flow, tags, n_tags)
+    return 0
+
+
+cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
+    cdef Flow* slot = &flows.slots[flow]
+    cdef uint32_t* at = &flows.buckets[bucket_of(flows, &slot.key, slot.mask)]
+    while at[0] != flow + 1:
+        at = &flows.slots[at[0] - 1].next
+    at[0] = slot.next
+    leave_list(flows, flow)
+    tagged_remove(&flows.tagged, slot.tag_links)
+    free(slot.actions)
+    slot.actions = NULL
+    slot.action_bytes = slot.tag_links = slot.in_use = 0
+    slot.turn = (slot.turn + 1) & TURN_MASK
+    flows.count -= 1
+    make_free(flows, flow)
+
+
+cdef uint32_t free_slot(Flows* flows, uint64_t cookie) except? 0xfffffffe nogil:
+    cdef uint32_t at = <uint32_t>cookie
+    if cookie == 0:
+        if flows.free == NONE:
+            make_room(flows, flows.room + 1)
+        return flows.free
+    if cookie >> 62 != DYNAMIC_CLASS or at >= 2 * flows.max_flows:
+        return NONE
+    if at >= flows.room:
+        make_room(flows, at + 1)
+    return NONE if flows.slots[at].in_use else at
+
+
+cdef int make_room(Flows* flows, uint32_t needed) except -1 nogil:
+    cdef uint32_t at = flows.room
+    grow(<void**>&flows.slots, &flows.room, needed, sizeof(Flow))
+    for at in range(at, flows.room):
+        make_free(flows, at)
+    return 0
+
+
+cdef inline void make_free(Flows* flows, uint32_t at) noexcept nogil:
+    flows.slots[at].older = NONE
+    flows.slots[at].newer = flows.free
+    if flows.free != NONE:
+        flows.slots[flows.free].older = at
+    flows.free = at
+
+
+cdef inline void occupy(Flows* flows, uint32_t at) noexcept nogil:
+    cdef Flow* slot = &flows.slots[at]
+    if slot.newer != NONE:
+        flows.slots[slot.newer].older = slot.older
+    if slot.older != NONE:
+        flows.slots[slot.older].newer = slot.newer
+    else:
+        flows.free = slot.newer
+    slot.in_use = 1
+    flows.count += 1
+
+
+# --- by cookie
+
+cdef uint64_t flows_cookie(const Flows* flows, uint32_t flow) noexcept nogil:
+    return (
+        <uint64_t>DYNAMIC_CLASS << 62 | <uint64_t>flows.slots[flow].turn << 32 | flow
+    )
+
+
+cdef uint32_t flows_by_cookie(const Flows* flows, uint64_t cookie) noexcept nogil:
+    cdef uint32_t at = <uint32_t>cookie
+    if at >= flows.room or not flows.slots[at].in_use or flows_cookie(flows, at) != cookie:
+        return NONE
+    return at
+
+
+# --- by last use
+
+cdef void flows_counted(
+    Flows* flows, uint32_t flow, uint64_t packets, nsec_t now,
+) noexcept nogil:
+    cdef Flow* slot = &flows.slots[flow]
+    slot.counted_at = now
+    if packets == slot.packets:
+        return
+    slot.packets = packets
+    slot.used_at = now
+    leave_list(flows, flow)
+    make_newest(flows, flow)
+
+
+cdef int flows_idle(const Flows* flows, nsec_t now, nsec_t idle, Buffer* found) except -1 nogil:
+    cdef uint32_t at = flows.oldest
+    while at != NONE and flows.slots[at].used_at + idle <= now:
+        if (
+            flows.slots[at].counted_at >= flows.slots[at].used_at + idle
+            or flows.slots[at].counted_at + LOST_AFTER * idle <= now
+        ):
+            (<uint32_t*>reserve(found, 4))[0] = at
+            written(found, 4)
+        at = flows.slots[at].newer
+    return 0
+
+
+cdef inline void make_newest(Flows* flows, uint32_t at) noexcept nogil:
+    flows.slots[at].newer = NONE
+    flows.slots[at].older = flows.newest
+    if flows.newest == NONE:
+        flows.oldest = at
+    else:
+        flows.slots[flows.newest].newer = at
+    flows.newest = at
+
+
+cdef inline void leave_list(Flows* flows, uint32_t at) noexcept nogil:
+    cdef Flow* slot = &flows.slots[at]
+    if slot.older == NONE:
+        flows.oldest = slot.newer
+    else:
+        flows.slots[slot.older].newer = slot.newer
+    if slot.newer == NONE:
+        flows.newest = slot.older
+    else:
+        flows.slots[slot.newer].older = slot.older

@@ -1,0 +1,141 @@
+"""Tags -> flows: chained hashing from tags to entries, doubly linked lists from entries to flows.
+
+A tag is a hash already: its low bits choose the bucket.
+"""
+
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from onehop.engine.buffer cimport grow, reserve, written
+
+cdef enum:
+    FIRST_BUCKETS = 256
+
+
+cdef uint32_t tagged_add(
+    Tagged* index, uint32_t flow, const tag_t* tags, uint32_t n_tags,
+) except? 0xffffffff nogil:
+    cdef uint32_t first = 0
+    cdef uint32_t i, entry, link
+    for i in range(n_tags):
+        entry = entry_of(index, tags[i])
+        link = new_link(index)
+        index.links[link] = TagLink(entry, flow, 0, index.entries[entry].links, first)
+        if index.links[link].next:
+            index.links[index.links[link].next].prev = link
+        index.entries[entry].links = link
+        first = link
+    return first
+
+
+cdef void tagged_remove(Tagged* index, uint32_t first_link) noexcept nogil:
+    cdef uint32_t link = first_link
+    cdef uint32_t next_link
+    while link:
+        next_link = index.links[link].next_of_flow
+        unlink(index, link)
+        index.links[link].next_of_flow = index.free_link
+        index.free_link = link
+        link = next_link
+
+
+cdef int tagged_find(const Tagged* index, tag_t tag, Buffer* found) except -1 nogil:
+    cdef uint32_t entry = find_entry(index, tag)
+    cdef uint32_t link = index.entries[entry].links if entry else 0
+    while link:
+        (<uint32_t*>reserve(found, 4))[0] = index.links[link].flow
+        written(found, 4)
+        link = index.links[link].next
+    return 0
+
+
+cdef void tagged_clear(Tagged* index) noexcept nogil:
+    free(index.entries)
+    free(index.links)
+    free(index.buckets)
+    memset(index, 0, sizeof(Tagged))
+
+
+cdef void unlink(Tagged* index, uint32_t at) noexcept nogil:
+    cdef TagLink* link = &index.links[at]
+    if link.next:
+        index.links[link.next].prev = link.prev
+    if link.prev:
+        index.links[link.prev].next = link.next
+        return
+    index.entries[link.entry].links = link.next
+    if link.next == 0:
+        drop_entry(index, link.entry)
+
+
+cdef uint32_t new_link(Tagged* index) except? 0xffffffff nogil:
+    cdef uint32_t link = index.free_link
+    if link:
+        index.free_link = index.links[link].next_of_flow
+        return link
+    grow(<void**>&index.links, &index.room_links, index.n_links + 2, sizeof(TagLink))
+    index.n_links += 1
+    return index.n_links
+
+
+# --- entries
+
+cdef inline uint32_t find_entry(const Tagged* index, tag_t tag) noexcept nogil:
+    cdef uint32_t entry
+    if index.n_buckets == 0:
+        return 0
+    entry = index.buckets[tag & (index.n_buckets - 1)]
+    while entry and index.entries[entry].tag != tag:
+        entry = index.entries[entry].next
+    return entry
+
+
+cdef uint32_t entry_of(Tagged* index, tag_t tag) except? 0xffffffff nogil:
+    """The tag's entry, made where there is none."""
+    cdef uint32_t entry = find_entry(index, tag)
+    cdef uint32_t* bucket
+    if entry:
+        return entry
+    if index.used >= index.n_buckets:
+        spread(index)
+    entry = new_entry(index)
+    bucket = &index.buckets[tag & (index.n_buckets - 1)]
+    index.entries[entry] = TagEntry(tag, 0, bucket[0])
+    bucket[0] = entry
+    index.used += 1
+    return entry
+
+
+cdef uint32_t new_entry(Tagged* index) except? 0xffffffff nogil:
+    cdef uint32_t entry = index.free_entry
+    if entry:
+        index.free_entry = index.entries[entry].next
+        return entry
+    grow(<void**>&index.entries, &index.room_entries, index.n_entries + 2, sizeof(TagEntry))
+    index.n_entries += 1
+    return index.n_entries
+
+
+cdef void drop_entry(Tagged* index, uint32_t entry) noexcept nogil:
+    cdef uint32_t* at = &index.buckets[index.entries[entry].tag & (index.n_buckets - 1)]
+    while at[0] != entry:
+        at = &index.entries[at[0]].next
+    at[0] = index.entries[entry].next
+    index.entries[entry].next = index.free_entry
+    index.free_entry = entry
+    index.used -= 1
+
+
+cdef int spread(Tagged* index) except -1 nogil:
+    """Twice as many buckets."""
+    cdef uint32_t entry, old
+    cdef uint32_t* bucket
+    old = index.n_buckets
+    grow(<void**>&index.buckets, &index.n_buckets, 2 * old or FIRST_BUCKETS, sizeof(uint32_t))
+    memset(index.buckets, 0, index.n_buckets * sizeof(uint32_t))
+    for entry in range(1, index.n_entries + 1):
+        if index.entries[entry].links:
+            bucket = &index.buckets[index.entries[entry].tag & (index.n_buckets - 1)]
+            index.entries[entry].next = bucket[0]
+            bucket[0] = entry
+    return 0
