@@ -153,7 +153,7 @@ class Walk:
         if not self.world.is_exterior(port) or mac in self.world.stated_macs(bridge):
             return
         self.fresh[bridge, vlan, mac] = port
-        if self.world.mac_port(bridge, vlan, mac) != port:
+        if self.world.mac_here(bridge, vlan, mac) != port:
             self.out.learned.add((bridge, vlan, mac, port.name))
 
     def _lookup(self, bridge: str, frame: Frame) -> model.Port | None:
@@ -178,10 +178,15 @@ class Walk:
             return
         if isinstance(frame.body, Arp):
             self._arp(port, frame, frame.body)
-        elif isinstance(frame.body, Ip) and _is_nd(frame.body):
+        elif isinstance(frame.body, Ip) and self._is_for_router(port, frame, frame.body):
             self._nd(port, frame, frame.body)
         elif isinstance(frame.body, Ip) and not is_group(frame.dst):
             self._ip(port, frame, frame.body, passed)
+
+    def _is_for_router(self, port: model.Port, frame: Frame, ip: Ip) -> bool:
+        """Whether it is neighbor discovery that the router listens to, not traffic through it."""
+        own = self.world.own_addresses(port.device)
+        return _is_nd(ip) and (is_group(frame.dst) or ip.dst in own or _is_unroutable(ip))
 
     def _arp(self, port: model.Port, frame: Frame, arp: Arp) -> None:
         if not self.world.on_link(port, arp.spa):
@@ -293,11 +298,12 @@ def _answer(frame: Frame, asked: Address, mac: str) -> Frame:
 
 
 def _asked(frame: Frame) -> Address | None:
-    """The address that `frame` asks the MAC of."""
+    """The address that `frame` asks the MAC of.  Unicast neighbor discovery asks nobody else."""
     if isinstance(frame.body, Arp):
         is_question = frame.body.op == 1 and frame.body.spa != frame.body.tpa
         return frame.body.tpa if is_question else None
-    if isinstance(frame.body, Ip) and _is_nd(frame.body) and frame.body.payload[0] == NS:
+    is_nd = isinstance(frame.body, Ip) and _is_nd(frame.body) and is_group(frame.dst)
+    if is_nd and frame.body.payload[0] == NS:
         return IPv6Address(frame.body.payload[8:24])
     return None
 

@@ -52,16 +52,18 @@ def scenes(draw: st.DrawFn) -> Scene:
     """A scene of one to three bridges and up to two routers, linked up at random."""
     bridges = [f"b{n}" for n in range(draw(st.sampled_from((2, 3, 1))))]
     routers = [f"r{n}" for n in range(draw(st.sampled_from((1, 2, 1, 2, 0, 1))))]
+    is_joined = len(bridges) > 1 and draw(seldom)  # b0 and b1 are one network
     ports, machines = [], []
     for n, bridge in enumerate(bridges):
+        net = 0 if is_joined and n == 1 else n
         for m in range(draw(st.sampled_from((2, 3, 1)))):
-            port, machine = draw(_machine(bridge, n, m))
+            port, machine = draw(_machine(bridge, n, m, net))
             ports.append(port)
             machines.append(machine)
         for r, router in enumerate(routers):
-            if not draw(seldom):
+            if net == n and not draw(seldom):
                 ports += _router_link(bridge, n, router, r, draw(rarely))
-    if len(bridges) > 1 and draw(seldom):
+    if is_joined:
         ports += _link("b0", "b1", (), ())
     if len(routers) > 1 and draw(st.booleans()):
         ends = (("10.9.0.1/30", "fd00:9::1/64"), ("10.9.0.2/30", "fd00:9::2/64"))
@@ -129,9 +131,10 @@ def _maybe_down(draw: st.DrawFn, port: model.Port) -> model.Port:
 
 
 @st.composite
-def _machine(draw: st.DrawFn, bridge: str, n: int, m: int) -> tuple[model.Port, Machine]:
+def _machine(draw: st.DrawFn, bridge: str, n: int, m: int, net: int) -> tuple[model.Port, Machine]:
     name, mac = f"{bridge}-m{m}", _mac_of(n, m)
-    addresses = (f"10.0.{n}.{10 + m}", f"fd00:0:0:{n}::{10 + m:x}")
+    low = 10 + m if net == n else 20 + m
+    addresses = (f"10.0.{net}.{low}", f"fd00:0:0:{net}::{low:x}")
     host = draw(st.sampled_from(HOSTS))
     stated = 3 - draw(st.integers(0, 3))  # nothing, the MAC, and all with or without prefix
     port = model.Port(
@@ -172,12 +175,13 @@ def _uplink(router: str, n: int) -> tuple[model.Port, Machine]:
 
 @st.composite
 def _routes(draw: st.DrawFn, routers: list[str], ports: list[model.Port]) -> list[model.Route]:
-    found: dict[str, model.Route] = {}
+    found: dict[tuple[str | None, ...], model.Route] = {}
     for _ in range(draw(st.integers(1, 7)) if routers else 0):
         router = draw(st.sampled_from(routers))
         own = [port for port in ports if port.device == router and port.addresses]
         route = draw(_route(router, own))
-        found[route.name] = route
+        way = route.router, route.destination, route.source
+        found[*way, route.next_hop_port, route.next_hop_gateway] = route
     return list(found.values())
 
 

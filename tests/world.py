@@ -89,13 +89,19 @@ class World:
 
     # What a bridge knows
 
+    def links(self, bridge: str) -> Iterator[tuple[model.Port, str]]:
+        """The ports of `bridge` that lead to another bridge, and which."""
+        for port in self.ports(bridge):
+            peer = self.peer(port)
+            if peer is not None and self.bridge(peer) is not None and self.is_active(port):
+                if self.is_active(peer):
+                    yield port, peer.device
+
     def segment(self, bridge: str) -> list[str]:
         """The bridges that `bridge` is joined to by links between bridges, itself first."""
         found = [bridge]
         for name in found:
-            peers = [self.peer(port) for port in self.ports(name)]
-            bridges = [p.device for p in peers if p is not None and self.bridge(p) is not None]
-            found += [name for name in bridges if name not in found]
+            found += [far for _, far in self.links(name) if far not in found]
         return found
 
     def stated_macs(self, bridge: str) -> dict[str, model.Port]:
@@ -109,8 +115,16 @@ class World:
                 found[port.mac.lower()] = port
         return found
 
-    def mac_port(self, bridge: str, vlan: int, mac: str) -> model.Port | None:
-        """The port of `bridge` that `mac` is behind: stated first, then learned."""
+    def mac_port(self, bridge: str, vlan: int, mac: str, came_from: str = "") -> model.Port | None:
+        """The port of `bridge` that `mac` is behind: stated, learned, or known on a linked one."""
+        if here := self.mac_here(bridge, vlan, mac):
+            return here
+        for port, far in self.links(bridge):
+            if far != came_from and self.mac_port(far, vlan, mac, bridge):
+                return port
+        return None
+
+    def mac_here(self, bridge: str, vlan: int, mac: str) -> model.Port | None:
         if stated := self.stated_macs(bridge).get(mac):
             return stated
         for row in self.alive(model.LearnedMac):
