@@ -19,10 +19,9 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-import ovs.poller
-from ovs.db.idl import Idl, SchemaHelper, Transaction
 
 from onehop.controller.agent.desired import Desired
+from onehop.controller.ovsdb import Idl, Poller, SchemaHelper, Transaction
 
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"  # from Open vSwitch's own package
 COLUMNS = {
@@ -132,7 +131,7 @@ class Switch:
 
     def wait(self, timeout_s: float) -> None:
         """Sleep until there is something to do for ``run``, or `timeout_s` is over."""
-        poller = ovs.poller.Poller()
+        poller = Poller()
         self._idl.wait(poller)
         poller.timer_wait(max(1, int(timeout_s * 1000)))
         poller.block()

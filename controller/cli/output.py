@@ -12,17 +12,12 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from onehop.controller.errors import CommandError, InputError
 from onehop.engine.model import ModelError
 
+__all__ = ["CommandError", "InputError", "Json", "print_json", "report"]
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-class CommandError(RuntimeError):
-    """The command could not do what it was asked; each line of the message is one problem."""
-
-
-class InputError(ValueError):
-    """What the user gave is wrong; each line of the message is one problem."""
 
 
 def print_json(value: Any) -> None:

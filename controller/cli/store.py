@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from onehop.controller.cli.output import InputError, Json, print_json
+from onehop.controller.cli.output import Json, print_json
 from onehop.controller.store.server import DEFAULT_DIRECTORY, DEFAULT_REMOTE
 
 app = typer.Typer(help="Run the store, show what it holds.", no_args_is_help=True)
@@ -41,15 +41,12 @@ def run(
     """Serve the store, in the foreground unless told otherwise."""
     from onehop.controller.store import server
 
-    try:
-        if detach:
-            _say(as_json, server.start(directory, remote), remote)
-        else:
-            command = server.prepare(directory, remote)
-            sys.stdout.flush()
-            os.execv(command[0], command)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    if detach:
+        _say(as_json, server.start(directory, remote), remote)
+    else:
+        command = server.prepare(directory, remote)
+        sys.stdout.flush()
+        os.execv(command[0], command)
 
 
 def _say(as_json: bool, pid: int, remotes: list[str]) -> None:

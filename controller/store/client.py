@@ -14,9 +14,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import ovs.poller
-from ovs.db.idl import Transaction
-
+from onehop.controller.ovsdb import Poller, Transaction
+from onehop.controller.store.address import check_addresses
 from onehop.controller.store.outbox import Outbox
 from onehop.controller.store.replica import Replica, Step
 from onehop.controller.store.rows import row_values, write_row
@@ -47,6 +46,7 @@ class Store:
 
     def __init__(self, remote: str) -> None:
         """Connect to `remote`: "unix:PATH", "tcp:ADDRESS:PORT", or several with commas."""
+        check_addresses(remote)
         self.remote = remote
         self._replica = Replica(remote)
         self._outbox = Outbox(self._replica)
@@ -74,7 +74,7 @@ class Store:
 
     def wait(self, timeout_s: float) -> None:
         """Wait until `run` has something to do, at most so long."""
-        poller = ovs.poller.Poller()
+        poller = Poller()
         self._replica.idl.wait(poller)
         poller.timer_wait(max(1, round(timeout_s * 1000)))
         poller.block()

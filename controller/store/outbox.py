@@ -13,8 +13,7 @@ from __future__ import annotations
 import logging
 from typing import Any, NamedTuple
 
-from ovs.db.idl import Transaction
-
+from onehop.controller.ovsdb import Transaction
 from onehop.controller.store.replica import Ident, Replica
 from onehop.controller.store.rows import row_values, write_row
 from onehop.controller.store.schema import table_of

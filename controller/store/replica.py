@@ -11,8 +11,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-import ovs.db.idl
-
+from onehop.controller.ovsdb import Idl, SchemaHelper
 from onehop.controller.store.rows import UnreadableRowError, read_row
 from onehop.controller.store.schema import schema, table_of
 from onehop.engine.model import KINDS, STATE, STATED, Resource
@@ -36,7 +35,7 @@ class Replica:
     """The resources of the store, and the rows that hold them."""
 
     def __init__(self, remote: str) -> None:
-        helper = ovs.db.idl.SchemaHelper(schema_json=schema())
+        helper = SchemaHelper(schema_json=schema())
         helper.register_all()
         self.idl = _Idl(remote, helper)
         reconnect = self.idl._session.reconnect
@@ -129,7 +128,7 @@ def make_step(changed: dict[Ident, Resource | None]) -> Step:
     return Step(put, [ident for ident in reversed(ordered) if changed[ident] is None])
 
 
-class _Idl(ovs.db.idl.Idl):  # type: ignore[misc]
+class _Idl(Idl):  # type: ignore[misc]
     """The IDL, noting which rows changed."""
 
     touched: set[tuple[str, Any]]  # table and UUID

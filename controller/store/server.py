@@ -15,8 +15,9 @@ import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from onehop.controller.store.address import listening, socket_path
 from onehop.controller.store.schema import DATABASE, schema
 
 DEFAULT_DIRECTORY = "/var/lib/onehop"
@@ -28,24 +29,25 @@ class ServerError(OSError):
     """The server could not be started or stopped."""
 
 
-def prepare(directory: pathlib.Path, remotes: Iterable[str]) -> list[str]:
+def prepare(directory: pathlib.Path, remotes: Sequence[str]) -> list[str]:
     """Make the database ready; returns the command that serves it in the foreground."""
     directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
+    ends = [listening(remote) for remote in remotes]
+    for place in (directory, *_socket_directories(remotes)):
+        place.mkdir(parents=True, exist_ok=True)
     _prepare_database(directory)
-    listening = [_listening(remote) for remote in remotes]
     return [
         find_program("ovsdb-server"),
+        "--verbose=console:err",
         f"--pidfile={_pid_file(directory)}",
         f"--log-file={directory / 'store.log'}",
         f"--unixctl={directory / 'store.ctl'}",
-        "--verbose=console:err",
-        *(f"--remote={address}" for address in listening),
+        *(f"--remote={address}" for address in ends),
         str(_database(directory)),
     ]
 
 
-def start(directory: pathlib.Path, remotes: Iterable[str]) -> int:
+def start(directory: pathlib.Path, remotes: Sequence[str]) -> int:
     """Start a server in the background; returns its process number once it listens."""
     program, *options = prepare(directory, remotes)
     _run([program, "--detach", "--no-chdir", *options])
@@ -90,6 +92,11 @@ def find_program(name: str) -> str:
     return found
 
 
+def _socket_directories(remotes: Iterable[str]) -> Iterable[pathlib.Path]:
+    paths = [path for remote in remotes if (path := socket_path(remote)) is not None]
+    return [pathlib.Path(path).parent for path in paths]
+
+
 def _prepare_database(directory: pathlib.Path) -> None:
     tool, database = find_program("ovsdb-tool"), str(_database(directory))
     wanted = directory / "store.ovsschema"
@@ -107,18 +114,6 @@ def _database(directory: pathlib.Path) -> pathlib.Path:
 
 def _pid_file(directory: pathlib.Path) -> pathlib.Path:
     return directory / "store.pid"
-
-
-def _listening(remote: str) -> str:
-    """Where a server listens for clients that connect to `remote`."""
-    kind, _, rest = remote.partition(":")
-    if kind == "unix" and rest:
-        pathlib.Path(rest).parent.mkdir(parents=True, exist_ok=True)
-        return f"punix:{rest}"
-    address, _, port = rest.rpartition(":")
-    if kind == "tcp" and address and port.isdecimal():
-        return f"ptcp:{port}:{address}"
-    raise ValueError(f"{remote!r} is not an address like unix:PATH or tcp:ADDRESS:PORT")
 
 
 def _run(command: list[str]) -> str:
