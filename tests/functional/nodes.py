@@ -17,6 +17,7 @@ from onehop.controller.agent import namespaces
 from onehop.controller.agent.desired import StaticFlow
 from onehop.controller.agent.frr import Frr
 from onehop.controller.agent.frr_config import Config
+from onehop.controller.agent.switch import PortState, Switch
 
 DEADLINE_S = 20.0
 FIELD_NAMES = {"eth_type": "dl_type", "ip_proto": "nw_proto", "ipv4_dst": "nw_dst"}
@@ -162,6 +163,25 @@ class Ovs:
         command = ["ip", "netns", "exec", self._node.name, name, *arguments, *files, "--detach"]
         environment = {**os.environ, "OVS_RUNDIR": str(self._folder)}
         subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def connected(ovs: Ovs) -> Iterator[Switch]:
+    driver = Switch(ovs.remote, datapath="netdev", controller="tcp:127.0.0.1:6653")
+    with contextlib.closing(driver):
+        yield driver
+
+
+def settle(driver: Switch) -> list[PortState]:
+    """Run until all is done; what was reported meanwhile."""
+    reported: list[PortState] = []
+
+    def done() -> bool:
+        reported.extend(driver.run())
+        return driver.settled
+
+    until(done, "settled")
+    return reported
 
 
 def _line(flow: StaticFlow) -> str:

@@ -1,0 +1,97 @@
+"""Tunnel ports and BFD between two real switches, and the datagrams that warm tunnels up."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Iterator
+
+from functional.nodes import Net, Ovs, connected, settle, until
+
+from onehop.controller.agent import tunnels
+from onehop.controller.agent.desired import Desired, Peer
+
+
+def two_hosts(net: Net) -> list[tuple[Ovs, Desired]]:
+    """Two switches on one wire, each with the other as a watched peer."""
+    nodes = [net.node("a"), net.node("b")]
+    nodes[0].ip("link", "add", "u0", "type", "veth", "peer", "name", "u0", "netns", nodes[1].name)
+    made = []
+    for number, node in enumerate(nodes):
+        ovs = net.switch(node)
+        ovs.vsctl("add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev")
+        ovs.vsctl("add-port", "br-phy", "u0")
+        node.ip("link", "set", "u0", "up")
+        node.ip("addr", "add", f"172.31.0.{number + 1}/24", "dev", "br-phy")
+        node.ip("link", "set", "br-phy", "up")
+        far = Peer("ba"[number], f"172.31.0.{2 - number}")
+        own = Desired("ab"[number], f"172.31.0.{number + 1}", peers=(far,), watched=(far,))
+        made.append((ovs, own))
+    return made
+
+
+def test_bfd_sees_a_far_host_start_serving_stop_and_come_back(net: Net) -> None:
+    (ovs_a, a), (ovs_b, b) = two_hosts(net)
+    with connected(ovs_a) as driver_a, connected(ovs_b) as driver_b:
+        driver_a.reconcile(tunnels.ports(a))
+        driver_b.reconcile(tunnels.ports(b, serving=False))
+        settle(driver_a)
+        settle(driver_b)
+
+        def sees(*, up: bool) -> Callable[[], bool]:
+            def check() -> bool:
+                driver_a.run()
+                return driver_a.ports["bfd-b"].bfd_up is up
+
+            return check
+
+        state = ("get", "interface", "bfd-b", "bfd_status:state")
+        until(lambda: ovs_a.vsctl(*state) == "up", "session up")
+        until(sees(up=False), "a host that does not serve counts as down")
+        driver_b.reconcile(tunnels.ports(b, serving=True))
+        settle(driver_b)
+        until(sees(up=True), "serving")
+        ovs_b.signal("ovs-vswitchd", signal.SIGSTOP)
+        until(sees(up=False), "frozen")
+        ovs_b.signal("ovs-vswitchd", signal.SIGCONT)
+        until(sees(up=True), "back")
+
+
+def test_every_other_host_hears_from_a_host_once_a_minute(net: Net) -> None:
+    node = net.node("warm")
+    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
+        node.ip("addr", "add", f"{address}/32", "dev", "lo")
+    others = (Peer("b", "192.0.2.2"), Peer("gone", "203.0.113.9"), Peer("c", "192.0.2.3"))
+    desired = Desired(host="a", tunnel_address="192.0.2.1", peers=others)
+    warm_up = tunnels.WarmUp()
+    with net.inside(node), listening("192.0.2.2") as b, listening("192.0.2.3") as c:
+        warm_up.run(desired, 100.0)
+        assert (heard(b), heard(c)) == (["192.0.2.1"], ["192.0.2.1"])
+        warm_up.run(desired, 159.0)
+        assert heard(b) == []
+        warm_up.run(desired, 161.0)
+        assert heard(b) == ["192.0.2.1"]
+
+
+def test_host_is_isolated_when_it_reaches_none_of_those_it_watches() -> None:
+    assert tunnels.isolated({"a": False, "b": False})
+    assert not tunnels.isolated({"a": False, "b": True})
+    assert not tunnels.isolated({})
+
+
+@contextlib.contextmanager
+def listening(address: str) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setblocking(False)
+        sock.bind((address, tunnels.DISCARD))
+        yield sock
+
+
+def heard(sock: socket.socket) -> list[str]:
+    """Who has said something since the last call (on one machine, that is there at once)."""
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(sock.recvfrom(64)[1][0])
+    return found
