@@ -28,7 +28,7 @@ COMMANDS = {
     "simulate": Subcommand("onehop.controller.cli.simulate", "Send packets through a file."),
     "store": Subcommand("onehop.controller.cli.store", "Run the store, show what it holds."),
     "agent": Subcommand("onehop.controller.cli.agent", "Run the agent of a host."),
-    "lab": Subcommand("onehop.lab.commands", "Build a network here, with real packets."),
+    "lab": Subcommand("onehop.lab.run", "Build a network here, with real packets."),
 }
 
 
