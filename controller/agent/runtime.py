@@ -124,8 +124,8 @@ class Runtime:
         step = self._store.run()
         if self._store.connected is not self.core.store_connected:
             self.tell(events.StoreLink(self._store.connected))
-        if step is not None:
-            self.tell(events.StoreStep(*step))
+        if step is not None or (self._store.synced and not self.core.synced):
+            self.tell(events.StoreStep(*(step or ())))
         self._store.wait(IDLE_S)
 
     def _turn_switch(self) -> None:

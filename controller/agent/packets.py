@@ -1,0 +1,153 @@
+"""What packets need beyond the hot path: learning, waiting for MACs, forgetting, counting.
+
+1. The hot path has applied what it learned before it says so; here the store is told.
+2. A packet that waited is simulated again as if it came in now.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from typing import assert_never
+
+from onehop.controller.agent.ageing import Ageing
+from onehop.controller.agent.config import Settings
+from onehop.controller.agent.desired import Snapshot
+from onehop.controller.agent.events import Command, PutState, Send
+from onehop.controller.agent.messages import Bytes, Counting
+from onehop.controller.agent.waiting import Waiting
+from onehop.engine.datapath import Datapath, Received
+from onehop.engine.effects import (
+    Effect,
+    MacLearned,
+    NeighborLearned,
+    NeighborWanted,
+    PacketRefused,
+)
+from onehop.engine.model import LearnedMac, Neighbor, Resource
+from onehop.engine.topology import Topology
+
+Ident = tuple[str, str]
+
+
+class Packets:
+    """The hot path of one switch, and what it asks for."""
+
+    def __init__(self, settings: Settings, topology: Topology) -> None:
+        self.datapath = Datapath(topology, host=settings.host, seed=settings.seed)
+        self.waiting = Waiting()
+        self.counting = Counting(settings.idle_s)
+        self.counters: Counter[str] = Counter()
+        self._settings = settings
+        self._topology = topology
+        self._ageing = Ageing(settings.host)
+        self._commands: list[Command] = []
+
+    def drain(self) -> list[Command]:
+        """What is to be done, in its order."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def order(self, command: Command) -> None:
+        self._commands.append(command)
+
+    def send(self, data: bytes) -> None:
+        if data:
+            self.order(Send(data))
+
+    def receive(self, data: Bytes, now_ns: int) -> Received:
+        """Answer what the switch sent."""
+        got = self.datapath.receive(data, now_ns)
+        self._absorb(got, now_ns)
+        return got
+
+    def invalidate(self, tags: list[int], now_ns: int) -> None:
+        """Simulate again the flows that depended on what changed."""
+        if tags:
+            self.send(self.datapath.invalidate(tags, now_ns))
+
+    def release(self, port: str, address: str, now_ns: int) -> None:
+        """The MAC of a neighbor has become known."""
+        for got in self._released(port, address, now_ns):
+            self._absorb(got, now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Ask again for MACs, give up packets, count flows."""
+        again, given_up = self.waiting.due(now_ns)
+        for port, address in again:
+            self._absorb(self.datapath.solicit(port, address, now_ns), now_ns)
+        for packet, in_port in given_up:
+            self._absorb(self.datapath.unreachable(packet, in_port, now_ns), now_ns)
+        self.count(now_ns)
+
+    def count(self, now_ns: int) -> None:
+        """Ask for the statistics that are due."""
+        piece = self.counting.due(now_ns)
+        if piece is not None:
+            self.send(self.datapath.stats_request(0, piece, self.counting.SLICES))
+
+    def counted(self, message: bytes, now_ns: int, *, last: bool) -> None:
+        """Statistics have come."""
+        self.datapath.count(message, now_ns)
+        if last:
+            self.counting.done(now_ns)
+            self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
+
+    def forgotten(self, snapshot: Snapshot, now_ns: int) -> list[Ident]:
+        """What this host has learned and nobody uses any more."""
+        return self._ageing.sweep(snapshot, self._in_use, now_ns)
+
+    def _absorb(self, got: Received, now_ns: int) -> None:
+        """Send what the hot path answered, and do what it asked for."""
+        todo = deque([got])
+        while todo:
+            got = todo.popleft()
+            self.send(got.out)
+            for effect in got.effects:
+                todo.extend(self._effect(effect, now_ns))
+
+    def _effect(self, effect: Effect, now_ns: int) -> Iterable[Received]:
+        match effect:
+            case MacLearned():
+                self.order(PutState([self._mac(effect)]))
+            case NeighborLearned():
+                self.order(PutState([self._neighbor(effect)]))
+                return self._released(effect.port, effect.address, now_ns)
+            case NeighborWanted():
+                self.waiting.hold(effect, now_ns)
+            case PacketRefused():
+                self.counters[f"refused {effect.reason}"] += 1
+            case _:
+                assert_never(effect)
+        return ()
+
+    def _mac(self, learned: MacLearned) -> LearnedMac:
+        return LearnedMac(
+            host=self._settings.host,
+            bridge=learned.bridge,
+            port=learned.port,
+            mac=learned.mac,
+            vlan=learned.vlan,
+        )
+
+    def _neighbor(self, learned: NeighborLearned) -> Neighbor:
+        return Neighbor(
+            host=self._settings.host,
+            port=learned.port,
+            address=learned.address,
+            mac=learned.mac,
+        )
+
+    def _released(self, port: str, address: str, now_ns: int) -> list[Received]:
+        held = self.waiting.release(port, address)
+        return [self.datapath.inject(packet, in_port, now_ns) for packet, in_port in held]
+
+    def _in_use(self, row: Resource) -> bool:
+        match row:
+            case LearnedMac():
+                tag = self._topology.mac_tag(row.bridge, row.vlan, row.mac)
+            case Neighbor():
+                tag = self._topology.neighbor_tag(row.port, row.address)
+            case _:
+                return True
+        return self.datapath.uses(tag)
