@@ -51,6 +51,9 @@ class Datapath:
         deleted by the bytes returned. Other messages and static flows are passed over.
         """
 
+    def uses(self, tag: int) -> bool:
+        """Whether any flow carries `tag`: what it names is still in use."""
+
     def forget(self) -> None:
         """Forget every flow: the switch is another one now, or was emptied. Then adopt."""
 
