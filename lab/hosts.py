@@ -102,14 +102,15 @@ def _is_agent(pid: int) -> bool:
 
 
 # A process that was killed leaves its pid file; the database's lock went with the process.
-# The priority is that of Open vSwitch's own start script, ovs-ctl.
+# br-int goes, or its BFD would tell the other hosts that this one forwards, before it can:
+# the agent makes it again. ovs-ctl has --delete-bridges for it, and the same priority.
 BOOT = """
 cd /run/openvswitch
 export OVS_RUNDIR=/run/openvswitch
 rm -f ./*.pid ./*.ctl db.sock
 ovsdb-server conf.db --remote=punix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovsdb-server.log -vconsole:off
-ovs-vsctl --no-wait init
+ovs-vsctl --no-wait init -- --if-exists del-br br-int
 nice -n -10 ovs-vswitchd unix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovs-vswitchd.log -vconsole:off
 """
