@@ -2,16 +2,19 @@
 
 1. Frozen values only; nothing here decides anything.
 2. `match` names a field as `onehop.engine.packet.parse_key` does; value and mask are integers.
-   MACs and addresses are integers too: `in_words` formats them.
+   MACs and addresses are integers too.
+3. `STEPS` is in the order of StepCode in walk.pxd.
 """
 
 from __future__ import annotations
 
+from ipaddress import ip_address
 from typing import Literal
 
 import msgspec
 
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted
+from onehop.engine.verdict import REASONS
 
 Kind = Literal["drop", "forward", "consumed", "await", "loop"]
 
@@ -54,3 +57,56 @@ class Verdict(msgspec.Struct, frozen=True):
     awaited: NeighborWanted | None
     tags: tuple[str, ...]  # names of what it depends on
     steps: tuple[str, ...]  # the walk in words
+
+
+STEPS = (
+    "enters {device} by {port}",
+    "leaves {device} by {port}",
+    "goes out of the network by {port}",
+    "goes to every other port of {device}",
+    "{device} learns that {mac} is at {port}",
+    "{device} knows that {mac} is at {port}",
+    "{device} does not know where {mac} is",
+    "{device} answers for {address}",
+    "{port} learns the MAC of {address}",
+    "{device} has a route to {prefix}",
+    "{value} equal routes: one by the connection's hash",
+    "next hop {address} by {port}",
+    "{port} does not know the MAC of {address}, and asks",
+    "{device} tells the sender: {error}",
+    "{device} answers the echo request",
+    "{reason}",
+    "",  # tags are listed by themselves
+    "",
+)
+ERRORS = (  # in the order of IcmpError in craft.pxd
+    "no route",
+    "host unreachable",
+    "prohibited",
+    "TTL exceeded",
+    "packet too big",
+    "port unreachable",
+    "protocol unreachable",
+)
+ERROR_STEP, REASON_STEP = 13, 15
+
+
+def step_in_words(
+    code: int, is_crafted: bool, device: str, port: str, value: int, data: bytes
+) -> str:
+    """One step of the walk; "" where it is none to tell people about."""
+    text = STEPS[code].format(
+        device=device,
+        port=port,
+        value=value,
+        mac=data[:6].hex(":"),
+        address=_address(data, value),
+        prefix=f"{_address(data, value >> 8)}/{value & 0xFF}",
+        error=ERRORS[value] if code == ERROR_STEP else "",
+        reason=REASONS[value] if code == REASON_STEP else "",
+    )
+    return f"  its own packet: {text}" if text and is_crafted else text
+
+
+def _address(data: bytes, family: int) -> str:
+    return str(ip_address(data[:4] if family == 4 else data))

@@ -1,24 +1,26 @@
 """Longest-prefix match: a path-compressed binary trie per router and family.
 
 1. A node's prefix covers its children's; a node without routes has two children (or is the root).
-2. A node's routes are in order of preference: longest source, lowest weight; equal ones adjoin.
+2. A node's routes are in order of preference: longest source; local, then broadcast, then others;
+   lowest weight. Equal ones adjoin.
 3. A lookup tells how many leading bits of the destination and the source it took to decide.
 """
 
-from onehop.engine.cdefs cimport idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport idx_t, tag_t, uint8_t, uint32_t, uint64_t
 
 cdef enum RouteKind:
     ROUTE_NORMAL = 0
     ROUTE_BLACKHOLE = 1
     ROUTE_REJECT = 2
     ROUTE_LOCAL = 3
-    ROUTE_UNROUTABLE = 4   # built in: loopback, multicast, link-local, ...
+    ROUTE_BROADCAST = 4    # a subnet's first and last address
+    ROUTE_UNROUTABLE = 5   # built in: loopback, multicast, link-local, ...
 
 cdef struct Route:
     uint8_t kind
     uint8_t source_bits    # 0: any source
     uint8_t has_gateway
-    uint16_t weight
+    uint32_t weight
     idx_t port             # the next hop's; NONE unless ROUTE_NORMAL
     uint64_t seed          # of the name of next-hop port and gateway: the same on every host
     uint8_t source[16]

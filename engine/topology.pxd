@@ -6,7 +6,7 @@
 """
 
 from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
-from onehop.engine.known cimport Known
+from onehop.engine.known cimport Known, Subject
 from onehop.engine.route cimport Trie
 
 cdef enum DeviceKind:
@@ -52,7 +52,8 @@ cdef struct Device:
     idx_t* exterior        # a bridge's active exterior ports
     uint32_t n_hosts
     idx_t* hosts           # the live hosts that have such ports
-    uint32_t n_links       # active interior ports whose peers are bridges' too
+    uint32_t n_interior
+    idx_t* interior        # its active interior ports
     Trie routes4
     Trie routes6
 
@@ -64,6 +65,8 @@ cdef struct Topo:
     uint32_t n_devices
     uint32_t n_hosts
     Known known
+    Trie unroutable4       # destinations that no router forwards to
+    Trie unroutable6
 
 cdef inline const Port* port_at(const Topo* topo, idx_t port) noexcept nogil:
     return &topo.ports[port]
@@ -74,9 +77,22 @@ cdef inline const Device* device_at(const Topo* topo, idx_t device) noexcept nog
 cdef inline const Host* host_at(const Topo* topo, idx_t host) noexcept nogil:
     return &topo.hosts[host]
 
+cdef tag_t mac_tag(const Device* bridge, uint16_t vlan, const uint8_t* mac) noexcept nogil
+# `ip` has 16 bytes, zeros behind an IPv4 address.
+cdef tag_t neighbor_tag(const Topo* topo, uint32_t place, const uint8_t* ip) noexcept nogil
+
 cdef class Topology:
     cdef Topo* topo        # the same for the life of the object
     cdef readonly list port_names, device_names, host_names  # by index
     cdef dict _port_index, _device_index, _host_index
-    cdef object _facts
-    cdef dict _compiled, _via, _tag_names
+    cdef object _facts     # what is stated, and what follows from it
+    cdef dict _via         # port -> the prefixes with routes by way of it
+    cdef dict _routes      # prefix -> the ports by way of which it has routes
+    cdef dict _tag_names
+    cdef tag_t _entry_tag(self, const Subject* about) noexcept
+    cdef str _subject_name(self, const Subject* about)
+    cdef str place_name(self, uint32_t place)
+    cdef int _fill_port(self, idx_t index, fact) except -1
+    cdef int _review_port(self, idx_t index, set tags, set touched) except -1
+    cdef int _touch(self, idx_t index, set touched) except -1
+    cdef int _sort_in(self, idx_t index, list exterior, list interior, set hosts) except -1

@@ -1,0 +1,415 @@
+"""What follows from the resources: the facts that the compiled topology holds.
+
+1. Every resource is the source of some facts; a fact's key says what it is about, and several
+   sources may speak about one key. What they say is settled the same way in whatever order they
+   came, so any sequence of changes that ends in the same resources ends in the same facts.
+2. A change recomputes only the sources that it can have touched, and reports only the facts that
+   came out different.
+3. References to what is not there make a fact inactive or absent; nothing is refused here.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from typing import Any, NamedTuple, TypeVar
+
+from onehop.engine.model import (
+    Bridge,
+    Host,
+    LearnedMac,
+    LearnedRoute,
+    Neighbor,
+    Port,
+    PortStatus,
+    Resource,
+    Route,
+    Router,
+    router_mac,
+)
+
+Key = tuple[Any, ...]  # ("mac", bridge, vlan, mac), …: the classes below say what each is
+Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
+R = TypeVar("R", bound=Resource)
+
+ANY_VLAN = 0xFFFF
+ORDER_OF_KINDS = {"local": 0, "broadcast": 1}  # before all others at the same prefix
+
+
+class HostFact(NamedTuple):
+    """("host", name)"""
+
+    tunnel_ip: bytes
+
+
+class DeviceFact(NamedTuple):
+    """("device", name)"""
+
+    is_router: bool
+    admin_state_up: bool
+    key: int
+
+
+class PortFact(NamedTuple):
+    """("port", name)"""
+
+    device: str
+    up: bool
+    carrier: bool
+    peer: str | None
+    host: str | None
+    key: int
+    mac: bytes
+    addresses: tuple[tuple[bytes, int], ...]  # a router port's own, with their prefix lengths
+    place: tuple[str, str]  # ("device" or "port", name): whose neighbors are on its link
+
+
+class RouteFact(NamedTuple):
+    """One of several about ("prefix", router, network, length); in order of preference."""
+
+    source_order: int  # the longer, the smaller
+    source: bytes
+    kind_order: int
+    weight: int
+    kind: str
+    port: str  # "" where there is none
+    gateway: bytes  # b"" where there is none
+    name: str  # what makes the choice among equal ones the same on every host
+
+
+class MacFact(NamedTuple):
+    """("mac", bridge, vlan, mac); a stated one before a learned one."""
+
+    learned: bool
+    port: str
+
+
+class NeighborFact(NamedTuple):
+    """("neighbor", place, address); a stated one before a learned one."""
+
+    learned: bool
+    mac: bytes
+
+
+class Facts:
+    """The resources, and the facts that follow from them."""
+
+    def __init__(self) -> None:
+        self.resources: dict[tuple[str, str], Resource] = {}
+        self._said: dict[Source, dict[Key, Any]] = {}  # what each source says
+        self._about: dict[Key, dict[Source, Any]] = defaultdict(dict)  # the same, by key
+        self._claims: dict[str, set[str]] = defaultdict(set)  # port -> ports that state it as peer
+        self._members: dict[str, set[str]] = defaultdict(set)  # device -> its ports
+        self._rows: dict[str, dict[tuple[str, str], Resource]] = defaultdict(dict)  # by port
+        self._dead: set[str] = set()
+
+    def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
+        """Apply the changes; return the facts that are new, different, or None: gone."""
+        touched: set[Source] = set()
+        for resource in put:
+            touched |= self._replace((resource.KIND, resource.name), resource)
+        for key in remove:
+            touched |= self._replace(key, None)
+        return self._hear(touched)
+
+    def set_alive(self, host: str, *, alive: bool) -> dict[Key, Any]:
+        """What a host saw counts only while it is alive; return the facts that changed."""
+        if alive == (host not in self._dead):
+            return {}
+        (self._dead.discard if alive else self._dead.add)(host)
+        rows = ((port, row) for port, held in self._rows.items() for row in held.values())
+        return self._hear({("port", port) for port, row in rows if _owner(row) == host})
+
+    def get(self, cls: type[R], name: str | None) -> R | None:
+        """The resource of that class and name."""
+        found = self.resources.get((cls.KIND, name)) if name is not None else None
+        return found if isinstance(found, cls) else None
+
+    def device(self, name: str) -> Bridge | Router | None:
+        """Bridges and routers share one name space; a bridge comes first."""
+        return self.get(Bridge, name) or self.get(Router, name)
+
+    # Which sources a change touches
+
+    def _replace(self, key: tuple[str, str], new: Resource | None) -> set[Source]:
+        old = self.resources.get(key)
+        if old == new:
+            return set()
+        before = self._touched_by(old)
+        if old is not None:
+            self._forget(key, old)
+        if new is not None:
+            self._note(key, new)
+        return before | self._touched_by(new)
+
+    def _note(self, key: tuple[str, str], new: Resource) -> None:
+        self.resources[key] = new
+        if isinstance(new, Port):
+            self._members[new.device].add(new.name)
+            if new.peer:
+                self._claims[new.peer].add(new.name)
+        elif port := _port_of(new):
+            self._rows[port][key] = new
+
+    def _forget(self, key: tuple[str, str], old: Resource) -> None:
+        del self.resources[key]
+        if isinstance(old, Port):
+            _discard(self._members, old.device, old.name)
+            if old.peer:
+                _discard(self._claims, old.peer, old.name)
+        elif port := _port_of(old):
+            self._rows[port].pop(key, None)
+            if not self._rows[port]:
+                del self._rows[port]
+
+    def _touched_by(self, resource: Resource | None) -> set[Source]:
+        match resource:
+            case Host() | Route():
+                return {(resource.KIND, resource.name)}
+            case Bridge() | Router():
+                ports = {near for name in self._mates(resource.name) for near in self._near(name)}
+                return {("device", resource.name)} | {("port", name) for name in ports}
+            case Port():
+                near = self._near(resource.name)
+                return {("port", name) for far in near for name in self._near(far)}
+            case None:
+                return set()
+        return {("port", port)} if (port := _port_of(resource)) else set()
+
+    def _mates(self, device: str) -> set[str]:
+        return self._members.get(device, set())
+
+    def _near(self, name: str) -> set[str]:
+        """The port, and those that its link may depend on."""
+        port = self.get(Port, name)
+        stated = {port.peer} if port and port.peer else set()
+        return {name} | stated | self._claims.get(name, set())
+
+    # What a source says
+
+    def _hear(self, sources: set[Source]) -> dict[Key, Any]:
+        keys = {key for source in sources for key in self._speak(source)}
+        return {key: self._settle(key) for key in keys}
+
+    def _speak(self, source: Source) -> set[Key]:
+        """Hear the source again; the keys about which it says something else now."""
+        old = self._said.pop(source, {})
+        new = dict(self._say(source))
+        if new:
+            self._said[source] = new
+        changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+        for key in changed:
+            if key in new:
+                self._about[key][source] = new[key]
+            else:
+                del self._about[key][source]
+        return changed
+
+    def _settle(self, key: Key) -> Any:
+        """The fact that follows from what all sources say."""
+        said = self._about[key]
+        if not said:
+            del self._about[key]
+            return None
+        if key[0] == "prefix":
+            return tuple(sorted(set().union(*said.values())))
+        if key[0] == "members":
+            return tuple(sorted(said.values()))
+        return min(said.values())
+
+    def _say(self, source: Source) -> Iterator[tuple[Key, Any]]:
+        kind, name = source
+        if kind == "host" and (host := self.get(Host, name)):
+            yield ("host", name), HostFact(ip_address(host.tunnel_address).packed)
+        elif kind == "device" and (device := self.device(name)):
+            yield from self._say_device(device)
+        elif kind == "port" and (port := self.get(Port, name)):
+            yield from self._say_port(port)
+        elif kind == "route" and (route := self.get(Route, name)):
+            yield from _say_route(route)
+
+    def _say_device(self, device: Bridge | Router) -> Iterator[tuple[Key, Any]]:
+        is_router = isinstance(device, Router)
+        key = 0 if isinstance(device, Router) else device.tunnel_key
+        yield ("device", device.name), DeviceFact(is_router, device.admin_state_up, key)
+
+    def _say_port(self, port: Port) -> Iterator[tuple[Key, Any]]:
+        peer = self.link(port)
+        device = self.device(port.device)
+        yield ("port", port.name), self._port_fact(port, device, peer)
+        yield ("members", port.device), port.name
+        if isinstance(device, Bridge):
+            yield from self._say_bridge_port(port, peer)
+        elif isinstance(device, Router):
+            yield from self._say_router_port(port, peer)
+
+    def _port_fact(
+        self, port: Port, device: Bridge | Router | None, peer: Port | None
+    ) -> PortFact:
+        is_router = isinstance(device, Router)
+        status = self.get(PortStatus, port.name)
+        return PortFact(
+            device=port.device,
+            up=port.admin_state_up and device is not None and device.admin_state_up,
+            carrier=status is None or status.up or status.host != port.host,
+            peer=peer.name if peer else None,
+            host=port.host if _is_exterior(port) else None,
+            key=port.tunnel_key,
+            mac=_mac(router_mac(port)) if is_router else bytes(6),
+            addresses=_addresses(port) if is_router else (),
+            place=self._place(port, peer),
+        )
+
+    def _say_bridge_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:
+        """Who is behind it: what it states, or the router it is peered with; and who was seen."""
+        behind = peer if peer and isinstance(self.device(peer.device), Router) else None
+        if behind is None and peer is None:
+            behind = port
+        mac = behind and (router_mac(behind) if behind is peer else behind.mac)
+        if behind and mac:
+            yield ("mac", port.device, ANY_VLAN, _mac(mac)), MacFact(False, port.name)
+            for ip, _ in _addresses(behind):
+                yield ("neighbor", ("device", port.device), ip), NeighborFact(False, _mac(mac))
+        for row in self._rows_of(port, LearnedMac):
+            if row.bridge == port.device and peer is None:
+                yield ("mac", row.bridge, row.vlan, _mac(row.mac)), MacFact(True, port.name)
+
+    def _say_router_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:
+        """Its own and its connected prefixes, who is on its link, what was learned by it."""
+        place = self._place(port, peer)
+        routes: dict[Key, frozenset[RouteFact]] = defaultdict(frozenset)
+        for text in port.addresses:
+            own = ip_interface(text)
+            routes[_about_prefix(port.device, str(own.ip))] |= _routes("local")
+            if own.network.num_addresses > 1:
+                about = _about_prefix(port.device, str(own.network))
+                routes[about] |= _routes("normal", port=port.name)
+            for broadcast in _broadcasts(own.network):
+                routes[_about_prefix(port.device, broadcast)] |= _routes("broadcast")
+        for row in self._rows_of(port, LearnedRoute):
+            about = _about_prefix(port.device, row.destination)
+            routes[about] |= _learned(row, about)
+        yield from routes.items()
+        for seen in self._rows_of(port, Neighbor):
+            ip = ip_address(seen.address).packed
+            yield ("neighbor", place, ip), NeighborFact(True, _mac(seen.mac))
+        if peer and isinstance(self.device(peer.device), Router):
+            for ip, _ in _addresses(peer):
+                yield ("neighbor", place, ip), NeighborFact(False, _mac(router_mac(peer)))
+
+    def _rows_of(self, port: Port, cls: type[R]) -> list[R]:
+        rows = self._rows.get(port.name, {}).values()
+        return [row for row in rows if isinstance(row, cls) and _owner(row) not in self._dead]
+
+    # Links
+
+    def link(self, port: Port) -> Port | None:
+        """The port at the other end, where both ends agree that they are each other's peers."""
+        wish = self._wish(port)
+        return wish if wish and wish is not port and self._wish(wish) is port else None
+
+    def _wish(self, port: Port) -> Port | None:
+        if _is_exterior(port):
+            return None
+        claims = self._claims.get(port.name)
+        return self.get(Port, port.peer or (min(claims) if claims else None))
+
+    def _place(self, port: Port, peer: Port | None) -> tuple[str, str]:
+        if peer and isinstance(self.device(peer.device), Bridge):
+            return ("device", peer.device)
+        return ("port", port.name)
+
+
+def _say_route(route: Route) -> Iterator[tuple[Key, Any]]:
+    about = _about_prefix(route.router, route.destination)
+    source = ip_network(route.source) if route.source else None
+    gateway = ip_address(route.next_hop_gateway).packed if route.next_hop_gateway else b""
+    if source and source.version != ip_network(route.destination).version:
+        return
+    if route.type == "normal" and not route.next_hop_port or _is_alien(gateway, about):
+        return
+    yield (
+        about,
+        _routes(
+            route.type,
+            source=source.network_address.packed if source else b"",
+            source_bits=source.prefixlen if source else 0,
+            weight=route.weight,
+            port=route.next_hop_port or "" if route.type == "normal" else "",
+            gateway=gateway,
+        ),
+    )
+
+
+def _learned(row: LearnedRoute, about: Key) -> frozenset[RouteFact]:
+    gateway = ip_address(row.next_hop_gateway).packed
+    if _is_alien(gateway, about):
+        return frozenset()
+    return _routes("normal", weight=row.weight, port=row.next_hop_port, gateway=gateway)
+
+
+def _routes(
+    kind: str,
+    *,
+    source: bytes = b"",
+    source_bits: int = 0,
+    weight: int = 0,
+    port: str = "",
+    gateway: bytes = b"",
+) -> frozenset[RouteFact]:
+    """One route, as a set: sources that state the same route speak of one."""
+    order = ORDER_OF_KINDS.get(kind, 2)
+    name = f"{port} {gateway.hex()}"
+    return frozenset([RouteFact(-source_bits, source, order, weight, kind, port, gateway, name)])
+
+
+def _broadcasts(network: IPv4Network | IPv6Network) -> tuple[str, ...]:
+    """The addresses of a subnet that are nobody's (RFC 1122, 3.2.1.3; RFC 3021)."""
+    if network.version == 6 or network.prefixlen > 30:
+        return ()
+    return (str(network.network_address), str(network.broadcast_address))
+
+
+def _is_alien(gateway: bytes, about: Key) -> bool:
+    """Whether the gateway is of another family than the prefix."""
+    return len(gateway) not in (0, len(about[2]))
+
+
+def _about_prefix(router: str, text: str) -> Key:
+    network = ip_network(text)
+    return ("prefix", router, network.network_address.packed, network.prefixlen)
+
+
+def _addresses(port: Port) -> tuple[tuple[bytes, int], ...]:
+    found = map(ip_interface, port.addresses)
+    return tuple((address.packed, address.network.prefixlen) for address in found)
+
+
+def _is_exterior(port: Port) -> bool:
+    return port.host is not None and port.interface is not None
+
+
+def _port_of(resource: Resource) -> str | None:
+    """The port whose facts a row of state adds to."""
+    match resource:
+        case LearnedMac() | Neighbor() | PortStatus():
+            return resource.port
+        case LearnedRoute():
+            return resource.next_hop_port
+    return None
+
+
+def _owner(row: Resource) -> str | None:
+    """The host that a row counts with; a learned route counts with its port (see `change`)."""
+    return row.host if isinstance(row, LearnedMac | Neighbor) else None
+
+
+def _mac(text: str) -> bytes:
+    return bytes.fromhex(text.replace(":", ""))
+
+
+def _discard(sets: dict[str, set[str]], key: str, member: str) -> None:
+    sets[key].discard(member)
+    if not sets[key]:
+        del sets[key]

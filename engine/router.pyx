@@ -1,0 +1,447 @@
+"""A router, IPv4 and IPv6.
+
+(1) ARP and neighbor discovery; (2) what is for the router itself; (3) the route: longest
+destination, then source, then lowest weight, one of the equal ones by its score; (4) the TTL;
+(5) the next hop's MAC; (6) the new MACs, and out.
+
+Equal routes: each has a score for a connection, made of both their names, and the highest wins.
+When one goes, the connections that it had won go to their second best; no other one moves.
+Fragments are scored by their addresses alone, so that all of a packet go one way.
+"""
+
+from libc.string cimport memcmp, memcpy, memset
+
+from onehop.engine.bridge cimport known_mac
+from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t, uint64_t
+from onehop.engine.craft cimport (
+    HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, arp_reply, arp_request,
+    icmp_echo_reply, icmp_error, may_send_error, nd_advert, nd_solicit,
+)
+from onehop.engine.known cimport PLACE_IS_PORT, Entry, Subject, find, mix, neighbor_subject
+from onehop.engine.packet cimport (
+    ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_NO, ICMP6_ECHO, ICMP6_NA, ICMP6_NS, ICMP_ECHO, IP_ICMP,
+    IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP, VLAN_PRESENT, Packet,
+)
+from onehop.engine.port cimport emit, leave
+from onehop.engine.route cimport (
+    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT,
+    Node, Route, Trie, trie_above, trie_descend,
+)
+from onehop.engine.topology cimport Address, Device, Port, neighbor_tag
+from onehop.engine.verdict cimport (
+    AWAIT, CONSUMED, DROP, R_ARP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NEIGHBOR, R_NO_ROUTE,
+    R_NOT_FOR_ROUTER, R_NOT_IP, R_REJECT, R_TAGGED, R_TTL, R_UNREACHABLE, R_UNROUTABLE, Seen,
+)
+from onehop.engine.walk cimport (
+    S_BALANCES, S_ECHOES, S_MEETS, S_NEXT_HOP, S_ROUTE, S_SENDS, S_TAG_NEIGHBOR, S_WANTS, add_tag,
+    decide, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
+    see_tp_dst, see_tp_src, see_vlan, tell,
+)
+
+
+cdef int at_router(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
+    cdef const Port* port = &walk.topo.ports[in_port]
+    see_vlan(walk, VLAN_PRESENT)
+    if walk.pkt.key.vlan_tci & VLAN_PRESENT:
+        return decide(walk, DROP, R_TAGGED)
+    see_group_bit(walk)
+    see_eth_type(walk)
+    if walk.pkt.key.eth_dst[0] & 1:
+        return at_group(walk, in_port)
+    see_eth_dst(walk)
+    if memcmp(walk.pkt.key.eth_dst, port.mac, 6) != 0:
+        return decide(walk, DROP, R_NOT_FOR_ROUTER)
+    if walk.pkt.key.eth_type == ETH_ARP:
+        return hear_arp(walk, in_port)
+    if walk.pkt.key.eth_type != ETH_IPV4 and walk.pkt.key.eth_type != ETH_IPV6:
+        return decide(walk, DROP, R_NOT_IP)
+    return route(walk, router, in_port)
+
+
+cdef int at_group(Walk* walk, idx_t in_port) noexcept nogil:
+    """A broadcast or multicast frame: nothing but ARP and neighbor discovery is for a router."""
+    if walk.pkt.key.eth_type == ETH_ARP:
+        return hear_arp(walk, in_port)
+    if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+        return hear_nd(walk, in_port)
+    return decide(walk, DROP, R_NOT_FOR_ROUTER)
+
+
+# --- ARP and neighbor discovery
+
+cdef bint is_nd(Walk* walk) noexcept nogil:
+    see_proto(walk)
+    if walk.pkt.key.ip_proto != IP_ICMP6:
+        return False
+    see_tp_src(walk)
+    return walk.pkt.key.tp_src == ICMP6_NS or walk.pkt.key.tp_src == ICMP6_NA
+
+
+cdef void overhear(Walk* walk, idx_t port) noexcept nogil:
+    if walk.is_crafted or walk.pkt.key.vlan_tci & VLAN_PRESENT:
+        return
+    if walk.pkt.key.eth_type == ETH_ARP:
+        hear_arp(walk, port)
+    elif walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+        hear_nd(walk, port)
+
+
+cdef int hear_arp(Walk* walk, idx_t index) noexcept nogil:
+    """ARP from outside the port's subnets is not believed, nor answered."""
+    cdef const Packet* pkt = &walk.pkt
+    cdef const Port* port = &walk.topo.ports[index]
+    walk.out.cacheable = 0
+    if walk.is_crafted or not is_on_link(port, 4, pkt.key.ip_src):
+        return decide(walk, CONSUMED, R_ARP)
+    meet(walk, index, 4, pkt.key.ip_src, pkt.arp_sha)
+    if pkt.key.ip_proto == 1 and pkt.data != NULL and is_own(port, 4, pkt.key.ip_dst):
+        emit(walk, index, arp_reply(room_at(walk), room(walk), pkt, port.mac))
+    return decide(walk, CONSUMED, R_ARP)
+
+
+cdef int hear_nd(Walk* walk, idx_t index) noexcept nogil:
+    cdef const Packet* pkt = &walk.pkt
+    cdef const Port* port = &walk.topo.ports[index]
+    walk.out.cacheable = 0
+    if walk.is_crafted or pkt.data == NULL:
+        return decide(walk, CONSUMED, R_ARP)
+    if pkt.nd_has_lladdr:
+        if pkt.key.tp_src == ICMP6_NS:
+            meet(walk, index, 6, pkt.key.ip_src, pkt.nd_lladdr)
+        else:
+            meet(walk, index, 6, pkt.nd_target, pkt.nd_lladdr)
+    if pkt.key.tp_src == ICMP6_NS and is_own(port, 6, pkt.nd_target):
+        emit(walk, index, nd_advert(room_at(walk), room(walk), pkt, port.mac, True))
+    return decide(walk, CONSUMED, R_ARP)
+
+
+cdef void meet(
+    Walk* walk, idx_t index, uint8_t family, const uint8_t* ip, const uint8_t* mac,
+) noexcept nogil:
+    """Note who is on the port's link, unless that is known or cannot be."""
+    cdef const Port* port = &walk.topo.ports[index]
+    cdef Subject subject = neighbor_subject(port.place, family, ip)
+    cdef const Entry* entry = find(&walk.topo.known, &subject)
+    cdef Seen* seen
+    if mac[0] & 1 or is_zero(mac, 6):
+        return
+    if not is_on_link(port, family, ip) or is_own(port, family, ip):
+        return
+    if entry != NULL and (entry.stated or memcmp(entry.mac, mac, 6) == 0):
+        return
+    if walk.out.n_neighbors == MAX_NEIGHBORS:
+        return
+    tell(walk, S_MEETS, port.device, index, family, ip, 16)
+    seen = &walk.out.neighbors[walk.out.n_neighbors]
+    memset(seen, 0, sizeof(Seen))
+    seen.port, seen.family = index, family
+    memcpy(seen.ip, ip, 16)
+    memcpy(seen.mac, mac, 6)
+    walk.out.n_neighbors += 1
+
+
+cdef bint is_zero(const uint8_t* bytes_, uint32_t n) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n):
+        if bytes_[i]:
+            return False
+    return True
+
+
+cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:
+    cdef uint32_t i
+    for i in range(port.n_addresses):
+        if covers(&port.addresses[i], family, ip):
+            return True
+    return False
+
+
+cdef bint is_own(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:
+    cdef uint32_t i
+    for i in range(port.n_addresses):
+        if port.addresses[i].family == family and memcmp(port.addresses[i].ip, ip, 16) == 0:
+            return True
+    return False
+
+
+cdef bint covers(const Address* address, uint8_t family, const uint8_t* ip) noexcept nogil:
+    return address.family == family and (
+        same_bits(address.ip, ip, address.prefix_bits) == address.prefix_bits)
+
+
+cdef uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:
+    """How many of the first n bits they have in common."""
+    cdef uint32_t at = 0
+    while at < n:
+        if (a[at >> 3] ^ b[at >> 3]) >> (7 - (at & 7)) & 1:
+            return at
+        at += 1
+    return n
+
+
+cdef const Address* own_address(
+    const Port* port, uint8_t family, const uint8_t* towards,
+) noexcept nogil:
+    """The address to speak from: in the same subnet where there is one."""
+    cdef const Address* found = NULL
+    cdef uint32_t i
+    for i in range(port.n_addresses):
+        if covers(&port.addresses[i], family, towards):
+            return &port.addresses[i]
+        if found == NULL and port.addresses[i].family == family:
+            found = &port.addresses[i]
+    return found
+
+
+# --- the route
+
+cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
+    cdef const Route* found = find_route(walk, router)
+    if found != NULL and found.kind == ROUTE_LOCAL:
+        return deliver(walk, in_port)
+    if is_unroutable(walk):
+        if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+            return hear_nd(walk, in_port)
+        return decide(walk, DROP, R_UNROUTABLE)
+    if found == NULL:
+        return refuse(walk, in_port, NO_ROUTE, R_NO_ROUTE)
+    if found.kind == ROUTE_BROADCAST:
+        return decide(walk, DROP, R_BROADCAST)
+    if found.kind == ROUTE_BLACKHOLE:
+        return decide(walk, DROP, R_BLACKHOLE)
+    if found.kind == ROUTE_REJECT:
+        return refuse(walk, in_port, PROHIBITED, R_REJECT)
+    if walk.pkt.data != NULL and walk.pkt.key.ip_ttl <= 1:
+        return refuse(walk, in_port, TTL_EXCEEDED, R_TTL)
+    return forward(walk, in_port, found)
+
+
+cdef inline uint8_t family_of(const Walk* walk) noexcept nogil:
+    return 4 if walk.pkt.key.eth_type == ETH_IPV4 else 6
+
+
+cdef bint is_unroutable(Walk* walk) noexcept nogil:
+    """Also from a link-local address: RFC 4291, section 2.5.6."""
+    cdef bint is_v4 = walk.pkt.key.eth_type == ETH_IPV4
+    cdef const Trie* trie = &walk.topo.unroutable4 if is_v4 else &walk.topo.unroutable6
+    cdef const Node* node
+    cdef uint32_t bits, same
+    cdef uint8_t[2] link_local
+    if not is_v4:
+        link_local[0], link_local[1] = 0xfe, 0x80
+        same = same_bits(walk.pkt.key.ip_src, link_local, 10)
+        see_ip_src(walk, min(same + 1, 10))
+        if same == 10:
+            return True
+    node = trie_descend(trie, walk.pkt.key.ip_dst, &bits)
+    see_ip_dst(walk, bits)
+    return node.n_routes > 0
+
+
+cdef const Route* find_route(Walk* walk, idx_t router) noexcept nogil:
+    """A prefix whose routes are all for other sources, or inactive, is as good as none."""
+    cdef const Device* device = &walk.topo.devices[router]
+    cdef bint is_v4 = walk.pkt.key.eth_type == ETH_IPV4
+    cdef const Trie* trie = &device.routes4 if is_v4 else &device.routes6
+    cdef const Route* found = NULL
+    cdef const Node* node
+    cdef uint32_t bits
+    node = trie_descend(trie, walk.pkt.key.ip_dst, &bits)
+    see_ip_dst(walk, bits)
+    while node != NULL and found == NULL:
+        found = choose(walk, router, node)
+        node = trie_above(trie, node)
+    if found == NULL:
+        add_tag(walk, device.no_route_tag)
+    return found
+
+
+cdef const Route* choose(Walk* walk, idx_t router, const Node* node) noexcept nogil:
+    """The best usable route of a prefix."""
+    cdef uint32_t i, j, n_equal = 0
+    if node.n_routes == 0:
+        return NULL
+    add_tag(walk, node.tag)
+    for i in range(node.n_routes):
+        if is_usable(walk, router, &node.routes[i]):
+            break
+    else:
+        return NULL
+    tell(walk, S_ROUTE, router, NONE, <uint32_t>family_of(walk) << 8 | node.len_bits, node.bits,
+         16)
+    for j in range(i, node.n_routes):
+        if not is_equal(&node.routes[i], &node.routes[j]):
+            break
+        n_equal += is_usable(walk, router, &node.routes[j])
+    if n_equal == 1:
+        return &node.routes[i]
+    tell(walk, S_BALANCES, router, NONE, n_equal, NULL, 0)
+    return balance(walk, router, &node.routes[i], node.n_routes - i)
+
+
+cdef bint is_usable(Walk* walk, idx_t router, const Route* route) noexcept nogil:
+    cdef uint32_t same
+    if route.source_bits:
+        same = same_bits(walk.pkt.key.ip_src, route.source, route.source_bits)
+        see_ip_src(walk, min(same + 1, <uint32_t>route.source_bits))
+        if same < route.source_bits:
+            return False
+    if route.kind != ROUTE_NORMAL:
+        return True
+    return walk.topo.ports[route.port].active and walk.topo.ports[route.port].device == router
+
+
+cdef bint is_equal(const Route* a, const Route* b) noexcept nogil:
+    return (
+        a.kind == ROUTE_NORMAL and b.kind == ROUTE_NORMAL and a.weight == b.weight
+        and a.source_bits == b.source_bits
+        and memcmp(a.source, b.source, 16) == 0
+    ) or a == b
+
+
+cdef const Route* balance(
+    Walk* walk, idx_t router, const Route* routes, uint32_t n,
+) noexcept nogil:
+    """Rendezvous hashing: the highest score wins."""
+    cdef uint64_t connection = connection_hash(walk), score, highest = 0
+    cdef const Route* best = NULL
+    cdef uint32_t i
+    for i in range(n):
+        if not is_equal(&routes[0], &routes[i]):
+            break
+        score = mix(connection, routes[i].seed ^ walk.seed)
+        if (best == NULL or score > highest) and is_usable(walk, router, &routes[i]):
+            best, highest = &routes[i], score
+    return best
+
+
+cdef uint64_t connection_hash(Walk* walk) noexcept nogil:
+    cdef uint64_t words[4]
+    cdef uint64_t rest = 0
+    memcpy(words, walk.pkt.key.ip_src, 16)
+    memcpy(&words[2], walk.pkt.key.ip_dst, 16)
+    see_ip_src(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
+    see_ip_dst(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
+    see_frag(walk)
+    if walk.pkt.key.ip_frag == FRAG_NO:
+        rest = transport_word(walk)
+    return mix(mix(words[0], words[1]), mix(words[2], mix(words[3], rest)))
+
+
+cdef uint64_t transport_word(Walk* walk) noexcept nogil:
+    cdef uint8_t proto = walk.pkt.key.ip_proto
+    see_proto(walk)
+    if proto != IP_TCP and proto != IP_UDP and proto != IP_SCTP:
+        return proto
+    see_tp_src(walk)
+    see_tp_dst(walk)
+    return (
+        <uint64_t>proto << 32 | <uint32_t>walk.pkt.key.tp_src << 16 | walk.pkt.key.tp_dst)
+
+
+# --- onwards
+
+cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
+    cdef const Port* egress = &walk.topo.ports[route.port]
+    cdef const uint8_t* next_hop = walk.pkt.key.ip_dst
+    cdef const uint8_t* mac
+    if route.has_gateway:
+        next_hop = route.gateway
+    else:
+        see_ip_dst(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
+    tell(walk, S_NEXT_HOP, egress.device, route.port, family_of(walk), next_hop, 16)
+    add_tag(walk, egress.tag)
+    mac = neighbor_mac(walk, egress, family_of(walk), next_hop)
+    if mac == NULL:
+        return want(walk, in_port, route.port, next_hop)
+    memcpy(walk.pkt.key.eth_src, egress.mac, 6)
+    memcpy(walk.pkt.key.eth_dst, mac, 6)
+    walk.eth_rewritten = 1
+    walk.is_settled = 0
+    walk.pkt.key.ip_ttl -= 1
+    walk.n_routed += 1
+    return leave(walk, route.port)
+
+
+cdef const uint8_t* neighbor_mac(
+    Walk* walk, const Port* port, uint8_t family, const uint8_t* ip,
+) noexcept nogil:
+    cdef Subject subject
+    cdef const Entry* entry
+    if not port.place & PLACE_IS_PORT:
+        return known_mac(walk, port.place, family, ip)
+    subject = neighbor_subject(port.place, family, ip)
+    entry = find(&walk.topo.known, &subject)
+    add_tag(walk, neighbor_tag(walk.topo, port.place, ip))
+    tell(walk, S_TAG_NEIGHBOR, NONE, port.place & ~<uint32_t>PLACE_IS_PORT, family, ip, 16)
+    return entry.mac if entry != NULL else NULL
+
+
+cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) noexcept nogil:
+    """The next hop's MAC is unknown: hold the packet and ask, or give up."""
+    if walk.gives_up:
+        return refuse(walk, in_port, HOST_UNREACHABLE, R_UNREACHABLE)
+    walk.out.await_port = egress
+    walk.out.await_family = family_of(walk)
+    memcpy(walk.out.await_ip, next_hop, 16)
+    tell(walk, S_WANTS, walk.topo.ports[egress].device, egress, family_of(walk), next_hop, 16)
+    if walk.pkt.data != NULL:
+        ask(walk, egress, family_of(walk), next_hop)
+    return decide(walk, AWAIT, R_NO_NEIGHBOR)
+
+
+cdef int ask(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip) noexcept nogil:
+    cdef const Port* port = &walk.topo.ports[index]
+    cdef const Address* own = own_address(port, family, ip)
+    if own == NULL:
+        return CONSUMED
+    if family == 4:
+        return emit(walk, index, arp_request(
+            room_at(walk), room(walk), port.mac, own.ip, ip, 0))
+    return emit(walk, index, nd_solicit(room_at(walk), room(walk), port.mac, own.ip, ip, 0))
+
+
+# --- answers
+
+cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
+    """For the router itself: echo requests are answered, the rest is absorbed."""
+    cdef const Port* port = &walk.topo.ports[in_port]
+    cdef const Packet* pkt = &walk.pkt
+    cdef int kind = CONSUMED
+    walk.out.cacheable = 0
+    if pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+        return hear_nd(walk, in_port)
+    if is_echo_request(pkt) and pkt.data != NULL and not walk.is_crafted:
+        tell(walk, S_ECHOES, port.device, in_port, 0, NULL, 0)
+        kind = emit(walk, in_port, icmp_echo_reply(room_at(walk), room(walk), pkt, port.mac))
+    return decide(walk, kind, R_LOCAL)
+
+
+cdef bint is_echo_request(const Packet* pkt) noexcept nogil:
+    if pkt.key.ip_frag != FRAG_NO:
+        return False
+    if pkt.key.eth_type == ETH_IPV4:
+        return pkt.key.ip_proto == IP_ICMP and pkt.key.tp_src == ICMP_ECHO
+    return pkt.key.ip_proto == IP_ICMP6 and pkt.key.tp_src == ICMP6_ECHO
+
+
+cdef int refuse(Walk* walk, idx_t in_port, IcmpError error, int reason) noexcept nogil:
+    """Drop the packet and tell its sender why, where that is allowed."""
+    cdef const Port* port = &walk.topo.ports[in_port]
+    cdef const Packet* pkt = &walk.pkt
+    cdef const Address* own = own_address(port, family_of(walk), pkt.key.ip_src)
+    cdef int kind = CONSUMED
+    walk.out.cacheable = 0
+    if pkt.data != NULL and own != NULL and not walk.is_crafted and may_send_error(pkt):
+        tell(walk, S_SENDS, port.device, in_port, <uint32_t>error, NULL, 0)
+        kind = emit(walk, in_port, icmp_error(
+            room_at(walk), room(walk), pkt, error, 0, own.ip, port.mac, pkt.key.eth_src))
+    return decide(walk, kind, reason)
+
+
+cdef inline uint8_t* room_at(Walk* walk) noexcept nogil:
+    return walk.out.crafted + walk.out.crafted_len
+
+
+cdef inline uint32_t room(Walk* walk) noexcept nogil:
+    return sizeof(walk.out.crafted) - walk.out.crafted_len

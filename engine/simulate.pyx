@@ -1,0 +1,272 @@
+"""The walk of one packet: its beginning and its end; and the same as Python sees it."""
+
+from ipaddress import ip_address
+
+from libc.stdlib cimport free, malloc
+from libc.string cimport memset
+
+from onehop.engine.cdefs cimport NONE, uint16_t, uint32_t
+from onehop.engine.known cimport PLACE_IS_PORT
+from onehop.engine.packet cimport match_view, parse
+from onehop.engine.port cimport enter
+from onehop.engine.router cimport ask
+from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
+from onehop.engine.verdict cimport (
+    A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
+    A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
+    Action, Emitted,
+)
+from onehop.engine.walk cimport S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
+
+from onehop.engine import explain
+from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted
+from onehop.engine.packet import MALFORMED, rewrite
+from onehop.engine.verdict import REASONS
+
+KINDS = {DROP: "drop", FORWARD: "forward", CONSUMED: "consumed", AWAIT: "await", LOOP: "loop"}
+MAC_ACTIONS = {A_SET_ETH_SRC: "set_eth_src", A_SET_ETH_DST: "set_eth_dst"}
+IP_ACTIONS = {A_SET_IP_SRC: "set_ip_src", A_SET_IP_DST: "set_ip_dst"}
+PLAIN_ACTIONS = {
+    A_SET_VLAN: "set_vlan", A_POP_VLAN: "pop_vlan", A_DEC_TTL: "dec_ttl",
+    A_SET_TP_SRC: "set_tp_src", A_SET_TP_DST: "set_tp_dst",
+}
+
+
+cdef void simulate(
+    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+) noexcept nogil:
+    run(topo, pkt, out, now, seed, False, NULL)
+
+
+cdef void unreachable(
+    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+) noexcept nogil:
+    run(topo, pkt, out, now, seed, True, NULL)
+
+
+cdef void solicit(
+    const Topo* topo, idx_t port, uint8_t family, const uint8_t* ip, Verdict* out,
+    nsec_t now, uint64_t seed,
+) noexcept nogil:
+    cdef Walk walk
+    cdef Packet nothing
+    memset(&nothing, 0, sizeof(Packet))
+    nothing.key.in_port = NONE
+    begin(&walk, topo, &nothing, out, now, seed)
+    if port < topo.n_ports and topo.ports[port].active:
+        ask(&walk, port, family, ip)
+    out.kind = CONSUMED
+    out.cacheable = 0
+
+
+cdef void run(
+    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+    bint gives_up, Trace* trace,
+) noexcept nogil:
+    cdef Walk walk
+    begin(&walk, topo, pkt, out, now, seed)
+    walk.gives_up = gives_up
+    walk.trace = trace
+    out.kind = DROP
+    if pkt.key.in_port < topo.n_ports:
+        out.kind = <uint8_t>enter(&walk, pkt.key.in_port)
+    finish(&walk)
+
+
+cdef void finish(Walk* walk) noexcept nogil:
+    """Only what is forwarded has actions; only what holds for others too is cacheable."""
+    cdef Verdict* out = walk.out
+    if out.kind != FORWARD:
+        out.n_actions = 0
+    if out.kind == CONSUMED or out.kind == AWAIT or out.kind == LOOP:
+        out.cacheable = 0
+    if walk.pkt.data == NULL and (out.learn_bridge != NONE or out.n_neighbors):
+        out.cacheable = 0
+
+
+# --- as Python sees it
+
+class Simulator:
+    def __init__(self, topology, *, seed=0):
+        self.topology = topology
+        self.seed = seed
+
+    def simulate(self, packet, in_port, now_ns=0):
+        return simulated(self.topology, packet, in_port, now_ns, self.seed, False)
+
+    def unreachable(self, packet, in_port, now_ns=0):
+        return simulated(self.topology, packet, in_port, now_ns, self.seed, True)
+
+    def apply(self, verdict):
+        return sorted({tag for learned in verdict.learned for tag in self.topology.learn(learned)})
+
+
+cdef object simulated(
+    Topology topology, bytes packet, str in_port, nsec_t now, uint64_t seed, bint gives_up,
+):
+    cdef Packet pkt
+    cdef Verdict* out = <Verdict*>malloc(sizeof(Verdict))
+    cdef Trace* trace = <Trace*>malloc(sizeof(Trace))
+    cdef int malformed
+    try:
+        if out == NULL or trace == NULL:
+            raise MemoryError
+        trace.n_steps = 0
+        index = topology.port_names.index(in_port) if in_port in topology.port_names else None
+        if index is None:
+            raise KeyError(in_port)
+        malformed = parse(&pkt, packet, <uint32_t>len(packet), index)
+        if malformed:
+            raise ValueError(MALFORMED[malformed])
+        run(topology.topo, &pkt, out, now, seed, gives_up, trace)
+        return verdict_view(topology, out, trace, packet, in_port)
+    finally:
+        free(out)
+        free(trace)
+
+
+cdef object verdict_view(
+    Topology topology, const Verdict* out, const Trace* trace, bytes packet, str in_port,
+):
+    actions = actions_view(topology, out.actions, out.n_actions)
+    emitted = tuple(emitted_view(topology, out, &out.emitted[i]) for i in range(out.n_emitted))
+    return explain.Verdict(
+        kind=KINDS[out.kind],
+        reason=REASONS[out.reason],
+        cacheable=bool(out.cacheable),
+        in_port=in_port,
+        match={
+            name: (number(value), number(mask))
+            for name, (value, mask) in match_view(&out.key, &out.mask).items()
+        },
+        actions=actions,
+        outputs=outputs_view(topology, packet, actions),
+        emitted=emitted,
+        emitted_outputs=tuple(
+            output for sent in emitted
+            for output in outputs_view(topology, sent.packet, sent.actions)),
+        learned=learned_view(topology, out),
+        awaited=awaited_view(topology, out, packet, in_port),
+        tags=tags_view(topology, out, trace),
+        steps=steps_view(topology, trace),
+    )
+
+
+def number(value):
+    if isinstance(value, int):
+        return value
+    return int(value.replace(":", ""), 16) if value.count(":") == 5 and len(value) == 17 else (
+        int(ip_address(value)))
+
+
+cdef tuple actions_view(Topology topology, const Action* actions, uint32_t n):
+    return tuple(action_view(topology, &actions[i]) for i in range(n))
+
+
+cdef object action_view(Topology topology, const Action* action):
+    kind = action.kind
+    if kind == A_OUTPUT:
+        return explain.Action("output", topology.port_names[action.value])
+    if kind == A_FLOOD:
+        but = "" if action.except_port == NONE else topology.port_names[action.except_port]
+        return explain.Action("flood", topology.device_names[action.value], but)
+    if kind in MAC_ACTIONS:
+        return explain.Action(MAC_ACTIONS[kind], action.mac[:6].hex(":"))
+    if kind in IP_ACTIONS:
+        return explain.Action(IP_ACTIONS[kind], str(ip_address(action.ip[:16])))
+    return explain.Action(PLAIN_ACTIONS[kind], action.value)
+
+
+cdef object emitted_view(Topology topology, const Verdict* out, const Emitted* emitted):
+    return explain.Emitted(
+        (out.crafted + emitted.off)[:emitted.len_bytes],
+        actions_view(topology, emitted.actions, emitted.n_actions))
+
+
+cdef tuple outputs_view(Topology topology, bytes packet, tuple actions):
+    """Where the packet leaves, and as what: the rewrites before each output."""
+    outputs, changes = [], []
+    for action in actions:
+        if action.action not in ("output", "flood"):
+            changes.append({"action": action.action, "value": action.value})
+            continue
+        ports = [action.value] if action.action == "output" else flooded(topology, action)
+        sent = rewrite(packet, changes)
+        outputs += [explain.Output(port, sent) for port in ports]
+    return tuple(outputs)
+
+
+cdef list flooded(Topology topology, action):
+    cdef idx_t bridge = topology.device_index(action.value)
+    ports = [
+        topology.port_names[topology.topo.devices[bridge].exterior[i]]
+        for i in range(topology.topo.devices[bridge].n_exterior)
+    ]
+    return [port for port in ports if port != action.except_port]
+
+
+cdef tuple learned_view(Topology topology, const Verdict* out):
+    found = []
+    if out.learn_bridge != NONE:
+        found.append(MacLearned(
+            topology.device_names[out.learn_bridge], out.learn_vlan,
+            out.learn_mac[:6].hex(":"), topology.port_names[out.learn_port]))
+    for i in range(out.n_neighbors):
+        found.append(NeighborLearned(
+            topology.port_names[out.neighbors[i].port],
+            address_text(out.neighbors[i].ip, out.neighbors[i].family),
+            out.neighbors[i].mac[:6].hex(":")))
+    return tuple(found)
+
+
+cdef object awaited_view(Topology topology, const Verdict* out, bytes packet, str in_port):
+    if out.await_port == NONE:
+        return None
+    address = address_text(out.await_ip, out.await_family)
+    return NeighborWanted(topology.port_names[out.await_port], address, packet, in_port)
+
+
+cdef str address_text(const uint8_t* ip, uint32_t family):
+    return str(ip_address(ip[:4] if family == 4 else ip[:16]))
+
+
+cdef tuple tags_view(Topology topology, const Verdict* out, const Trace* trace):
+    """Those of looked-up addresses are named by the walk: the entry may be missing."""
+    names = {}
+    for i in range(trace.n_steps):
+        note_tag(topology, &trace.steps[i], names)
+    return tuple(
+        names[out.tags[i]] if out.tags[i] in names else topology.tag_name(out.tags[i])
+        for i in range(out.n_tags))
+
+
+cdef int note_tag(Topology topology, const Step* step, dict names) except -1:
+    cdef uint32_t place = step.device
+    if step.code == S_TAG_MAC:
+        tag = mac_tag(&topology.topo.devices[place], <uint16_t>step.value, step.bytes)
+        vlan = "" if step.value == 0xffff else f" {step.value}"
+        names[tag] = f"mac {topology.device_names[place]}{vlan} {step.bytes[:6].hex(':')}"
+    elif step.code == S_TAG_NEIGHBOR:
+        if place == NONE:
+            place = step.port | <uint32_t>PLACE_IS_PORT
+        tag = neighbor_tag(topology.topo, place, step.bytes)
+        names[tag] = (
+            f"neighbor {topology.place_name(place)} {address_text(step.bytes, step.value)}")
+    return 0
+
+
+cdef tuple steps_view(Topology topology, const Trace* trace):
+    lines = []
+    for i in range(trace.n_steps):
+        line = step_view(topology, &trace.steps[i])
+        if line:
+            lines.append(line)
+    return tuple(lines)
+
+
+cdef str step_view(Topology topology, const Step* step):
+    return explain.step_in_words(
+        step.code, bool(step.is_crafted),
+        "" if step.device == NONE else topology.device_names[step.device],
+        "" if step.port == NONE else topology.port_names[step.port],
+        step.value, step.bytes[:16])

@@ -1,0 +1,591 @@
+"""The virtual topology compiled: facts written into C arrays, tables and tries.
+
+A change goes three steps: (1) `Facts` says which facts came out different; (2) each is written
+into its place, and the tag of what it was before is noted; (3) what ports make up together, a
+bridge's flood set, is made anew for the devices whose ports changed.
+"""
+
+from hashlib import blake2b
+from ipaddress import ip_address, ip_network
+
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcpy, memset
+
+from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.known cimport (
+    ANY_VLAN, PLACE_IS_PORT, WHAT_FREE, WHAT_MAC, Entry, Subject, find, mac_subject, mix,
+    neighbor_subject, put as remember, remove as forget,
+)
+from onehop.engine.route cimport (
+    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, ROUTE_UNROUTABLE,
+    Route, Trie, trie_clear, trie_covering, trie_init, trie_set,
+)
+
+from onehop.engine.effects import MacLearned
+from onehop.engine.facts import Facts
+from onehop.engine.model import LearnedMac, Neighbor, Port as PortResource
+
+ORDER = ("host", "device", "port", "members", "mac", "neighbor", "prefix")
+ROUTE_KINDS = {
+    "normal": ROUTE_NORMAL, "blackhole": ROUTE_BLACKHOLE, "reject": ROUTE_REJECT,
+    "local": ROUTE_LOCAL, "broadcast": ROUTE_BROADCAST,
+}
+UNROUTABLE = (  # RFC 6890, RFC 4291
+    "0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4",
+    "::/128", "::1/128", "fe80::/10", "ff00::/8",
+)
+
+
+cdef tag_t mac_tag(const Device* bridge, uint16_t vlan, const uint8_t* mac) noexcept nogil:
+    cdef uint64_t word = 0
+    memcpy(&word, mac, 6)
+    return mix(bridge.tag, mix(word, vlan))
+
+
+cdef tag_t neighbor_tag(const Topo* topo, uint32_t place, const uint8_t* ip) noexcept nogil:
+    cdef uint64_t words[2]
+    cdef tag_t owner
+    memcpy(words, ip, 16)
+    if place & PLACE_IS_PORT:
+        owner = topo.ports[place & ~<uint32_t>PLACE_IS_PORT].tag
+    else:
+        owner = topo.devices[place].tag
+    return mix(owner + 1, mix(words[0], words[1]))
+
+
+cdef class Topology:
+    def __cinit__(self):
+        self.topo = <Topo*>calloc(1, sizeof(Topo))
+        if self.topo == NULL:
+            raise MemoryError
+        self.port_names, self.device_names, self.host_names = [], [], []
+        self._port_index, self._device_index, self._host_index = {}, {}, {}
+        self._facts = Facts()
+        self._via, self._routes = {}, {}
+        self._tag_names = {}
+        self._forbid()
+
+    def __dealloc__(self):
+        cdef uint32_t i
+        if self.topo == NULL:
+            return
+        for i in range(self.topo.n_ports):
+            free(self.topo.ports[i].addresses)
+        for i in range(self.topo.n_devices):
+            free_device(&self.topo.devices[i])
+        free(self.topo.ports)
+        free(self.topo.devices)
+        free(self.topo.hosts)
+        trie_clear(&self.topo.unroutable4)
+        trie_clear(&self.topo.unroutable6)
+        free(self.topo.known.slots)
+        free(self.topo)
+
+    def _forbid(self):
+        cdef uint8_t bits[16]
+        cdef Route route
+        memset(&route, 0, sizeof(Route))
+        route.kind = ROUTE_UNROUTABLE
+        route.port = NONE
+        trie_init(&self.topo.unroutable4, 32)
+        trie_init(&self.topo.unroutable6, 128)
+        for network in map(ip_network, UNROUTABLE):
+            copy_bytes(bits, network.network_address.packed, 16)
+            trie_set(
+                &self.topo.unroutable4 if network.version == 4 else &self.topo.unroutable6,
+                bits, network.prefixlen, 0, &route, 1)
+
+    # --- changes
+
+    def update(self, put, remove=()):
+        tags, touched = set(), set()
+        self._write_all(self._facts.change(put, remove), tags, touched)
+        self._gather(touched, tags)
+        return sorted(tags)
+
+    def set_host_alive(self, host, alive):
+        cdef idx_t index = self.host_index(host)
+        tags, touched = set(), set()
+        self.topo.hosts[index].alive = bool(alive)
+        self._review_host(index, tags, touched)
+        self._write_all(self._facts.set_alive(host, alive=bool(alive)), tags, touched)
+        self._gather(touched, tags)
+        return sorted(tags)
+
+    def learn(self, effect):
+        port = self._facts.get(PortResource, effect.port)
+        host = port.host if port is not None and port.host else "-"
+        if isinstance(effect, MacLearned):
+            row = LearnedMac(
+                host=host, bridge=effect.bridge, port=effect.port, mac=effect.mac,
+                vlan=effect.vlan)
+        else:
+            row = Neighbor(
+                host=host, port=effect.port, address=effect.address, mac=effect.mac)
+        return self.update([row])
+
+    def _write_all(self, facts, set tags, set touched):
+        for key in sorted(facts, key=lambda key: (ORDER.index(key[0]), repr(key))):
+            self._write(key, facts[key], tags, touched)
+
+    def _write(self, key, fact, set tags, set touched):
+        kind = key[0]
+        if kind == "host":
+            self._write_host(key[1], fact, tags, touched)
+        elif kind == "device":
+            self._write_device(key[1], fact, tags)
+        elif kind == "port":
+            self._write_port(key[1], fact, tags, touched)
+        elif kind == "members":
+            self._write_members(key[1], fact or (), touched)
+        elif kind == "mac":
+            self._write_mac(key, fact, tags)
+        elif kind == "neighbor":
+            self._write_neighbor(key, fact, tags)
+        else:
+            self._write_prefix(key, fact or (), tags)
+
+    def _write_host(self, name, fact, set tags, set touched):
+        cdef idx_t index = self.host_index(name)
+        cdef Host* host = &self.topo.hosts[index]
+        cdef uint32_t i
+        host.used = fact is not None
+        if fact is not None:
+            host.tunnel_family = 4 if len(fact.tunnel_ip) == 4 else 6
+            copy_bytes(host.tunnel_ip, fact.tunnel_ip, 16)
+        for i in range(self.topo.n_ports):
+            if self.topo.ports[i].host == index:
+                tags.add(self.topo.ports[i].tag)
+                if self.topo.ports[i].device != NONE:
+                    tags.add(self.topo.devices[self.topo.ports[i].device].flood_tag)
+        self._review_host(index, tags, touched)
+
+    def _write_device(self, name, fact, set tags):
+        cdef Device* device = &self.topo.devices[self.device_index(name)]
+        tags.add(device.tag)
+        tags.add(device.flood_tag)
+        device.kind = DEVICE_NONE
+        device.key = 0
+        if fact is not None:
+            device.kind = DEVICE_ROUTER if fact.is_router else DEVICE_BRIDGE
+            device.key = fact.key
+            ensure_tries(device)
+
+    def _write_port(self, name, fact, set tags, set touched):
+        cdef idx_t index = self.port_index(name)
+        cdef Port* port = &self.topo.ports[index]
+        self._touch(index, touched)
+        tags.add(port.tag)
+        tags.update(self._via.get(name, {}).values())
+        if fact is None:
+            clear_port(port)
+        else:
+            self._fill_port(index, fact)
+        self._touch(index, touched)
+        self._review_port(index, tags, touched)
+
+    cdef int _fill_port(self, idx_t index, fact) except -1:
+        cdef idx_t device = self.device_index(fact.device)
+        cdef idx_t host = NONE if fact.host is None else self.host_index(fact.host)
+        cdef idx_t peer = NONE if fact.peer is None else self.port_index(fact.peer)
+        cdef uint32_t place = self._place(fact.place)
+        cdef Port* port = &self.topo.ports[index]
+        port.used = 1
+        port.up = fact.up
+        port.carrier = fact.carrier
+        port.device, port.host, port.peer, port.place = device, host, peer, place
+        port.key = fact.key
+        copy_bytes(port.mac, fact.mac, 6)
+        return fill_addresses(port, fact.addresses)
+
+    def _write_members(self, name, names, set touched):
+        cdef idx_t device = self.device_index(name)
+        members = [self.port_index(member) for member in names]
+        replace_array(
+            &self.topo.devices[device].ports, &self.topo.devices[device].n_ports, members)
+        touched.add(device)
+
+    def _write_mac(self, key, fact, set tags):
+        _, bridge, vlan, mac = key
+        cdef Entry entry
+        cdef idx_t device = self.device_index(bridge)
+        cdef const uint8_t* bytes_ = mac
+        memset(&entry, 0, sizeof(Entry))
+        entry.subject = mac_subject(device, vlan, bytes_)
+        tags.add(mac_tag(&self.topo.devices[device], vlan, bytes_))
+        if fact is None:
+            forget(&self.topo.known, &entry.subject)
+            return
+        entry.port = self.port_index(fact.port)
+        entry.stated = not fact.learned
+        remember(&self.topo.known, &entry)
+
+    def _write_neighbor(self, key, fact, set tags):
+        _, place, address = key
+        cdef Entry entry
+        cdef uint8_t ip[16]
+        cdef uint32_t where = self._place(place)
+        copy_bytes(ip, address, 16)
+        memset(&entry, 0, sizeof(Entry))
+        entry.subject = neighbor_subject(where, 4 if len(address) == 4 else 6, ip)
+        tags.add(neighbor_tag(self.topo, where, ip))
+        if fact is None:
+            forget(&self.topo.known, &entry.subject)
+            return
+        entry.port = NONE
+        entry.stated = not fact.learned
+        memcpy(entry.mac, <const uint8_t*>fact.mac, 6)
+        remember(&self.topo.known, &entry)
+
+    def _write_prefix(self, key, routes, set tags):
+        """New routes take from what covered them; a change, from what was there before."""
+        _, router, network, length = key
+        cdef uint8_t bits[16]
+        cdef idx_t index = self.device_index(router)
+        cdef Device* device = &self.topo.devices[index]
+        cdef tag_t tag = self._tag("route", router, f"{ip_address(network)}/{length}")
+        cdef Trie* trie
+        copy_bytes(bits, network, 16)
+        ensure_tries(device)
+        trie = &device.routes4 if len(network) == 4 else &device.routes6
+        if key in self._routes:
+            tags.add(tag)
+        else:
+            tags.add(trie_covering(trie, bits, length) or device.no_route_tag)
+        set_routes(trie, bits, length, tag, [self._route(route) for route in routes])
+        self._note_via(key, {route.port for route in routes if route.port}, tag)
+        if not routes:
+            del self._routes[key]
+
+    def _note_via(self, key, ports, tag):
+        for port in self._routes.get(key, ()):
+            del self._via[port][key]
+        for port in ports:
+            self._via.setdefault(port, {})[key] = tag
+        self._routes[key] = ports
+
+    def _route(self, fact):
+        cdef idx_t port = self.port_index(fact.port) if fact.port else NONE
+        return (
+            ROUTE_KINDS[fact.kind], -fact.source_order, fact.source, fact.weight, port,
+            fact.gateway, hash_names("next hop", fact.name))
+
+    # --- what follows from several facts
+
+    def _review_host(self, idx_t host, set tags, set touched):
+        cdef uint32_t i
+        for i in range(self.topo.n_ports):
+            if self.topo.ports[i].host == host:
+                self._review_port(i, tags, touched)
+
+    cdef int _review_port(self, idx_t index, set tags, set touched) except -1:
+        """A port that becomes active is a new choice for each route by way of it."""
+        cdef Port* port = &self.topo.ports[index]
+        cdef bint active = is_active(self.topo, port)
+        if active == port.active:
+            return 0
+        port.active = active
+        tags.add(port.tag)
+        self._touch(index, touched)
+        if active:
+            tags.update(self._via.get(self.port_names[index], {}).values())
+        return 0
+
+    cdef int _touch(self, idx_t index, set touched) except -1:
+        cdef const Port* port = &self.topo.ports[index]
+        if port.device != NONE:
+            touched.add(port.device)
+        return 0
+
+    def _gather(self, touched, set tags):
+        """Make the flood sets of these devices anew."""
+        cdef Device* device
+        cdef idx_t index
+        cdef uint32_t i
+        for index in touched:
+            device = &self.topo.devices[index]
+            exterior, interior, hosts = [], [], set()
+            for i in range(device.n_ports):
+                self._sort_in(device.ports[i], exterior, interior, hosts)
+            changed = replace_array(&device.exterior, &device.n_exterior, exterior)
+            changed |= replace_array(&device.interior, &device.n_interior, interior)
+            changed |= replace_array(&device.hosts, &device.n_hosts, sorted(hosts))
+            if changed:
+                tags.add(device.flood_tag)
+
+    cdef int _sort_in(
+        self, idx_t index, list exterior, list interior, set hosts,
+    ) except -1:
+        cdef const Port* port = &self.topo.ports[index]
+        if not port.active:
+            return 0
+        if port.peer != NONE:
+            interior.append(index)
+        else:
+            exterior.append(index)
+            hosts.add(port.host)
+        return 0
+
+    # --- names
+
+    def port_index(self, name):
+        index = self._port_index.get(name)
+        return self._add_port(name) if index is None else index
+
+    def device_index(self, name):
+        index = self._device_index.get(name)
+        return self._add_device(name) if index is None else index
+
+    def host_index(self, name):
+        index = self._host_index.get(name)
+        return self._add_host(name) if index is None else index
+
+    def port_name(self, idx_t index):
+        return self.port_names[index]
+
+    def _add_port(self, name):
+        cdef idx_t index = self.topo.n_ports
+        self.topo.ports = <Port*>room_for(self.topo.ports, index, sizeof(Port))
+        memset(&self.topo.ports[index], 0, sizeof(Port))
+        clear_port(&self.topo.ports[index])
+        self.topo.ports[index].tag = self._tag("port", name)
+        self.topo.n_ports += 1
+        self.port_names.append(name)
+        self._port_index[name] = index
+        return index
+
+    def _add_device(self, name):
+        cdef idx_t index = self.topo.n_devices
+        cdef Device* device
+        self.topo.devices = <Device*>room_for(self.topo.devices, index, sizeof(Device))
+        device = &self.topo.devices[index]
+        memset(device, 0, sizeof(Device))
+        device.tag = self._tag("device", name)
+        device.flood_tag = self._tag("flood", name)
+        device.no_route_tag = self._tag("no route", name)
+        self.topo.n_devices += 1
+        self.device_names.append(name)
+        self._device_index[name] = index
+        return index
+
+    def _add_host(self, name):
+        cdef idx_t index = self.topo.n_hosts
+        self.topo.hosts = <Host*>room_for(self.topo.hosts, index, sizeof(Host))
+        memset(&self.topo.hosts[index], 0, sizeof(Host))
+        self.topo.hosts[index].alive = 1
+        self.topo.n_hosts += 1
+        self.host_names.append(name)
+        self._host_index[name] = index
+        return index
+
+    def _place(self, place):
+        kind, name = place
+        if kind == "device":
+            return self.device_index(name)
+        return self.port_index(name) | <uint32_t>PLACE_IS_PORT
+
+    def _tag(self, *names):
+        tag = hash_names(*names)
+        self._tag_names[tag] = " ".join(names)
+        return tag
+
+    # --- questions
+
+    def get(self, kind, name):
+        return self._facts.resources.get((kind, name))
+
+    def is_active(self, port):
+        index = self._port_index.get(port)
+        return index is not None and bool(self.topo.ports[<idx_t>index].active)
+
+    def ports_of_host(self, host):
+        cdef idx_t index = self._host_index.get(host, NONE)
+        cdef uint32_t i
+        if index == NONE:
+            return []
+        return sorted(
+            self.port_names[i] for i in range(self.topo.n_ports)
+            if self.topo.ports[i].host == index)
+
+    def bridge_hosts(self, bridge):
+        cdef const Device* device = &self.topo.devices[self.device_index(bridge)]
+        return sorted(self.host_names[device.hosts[i]] for i in range(device.n_hosts))
+
+    def neighbor(self, port, address):
+        cdef uint8_t ip[16]
+        cdef Subject subject
+        cdef const Entry* entry
+        packed = ip_address(address).packed
+        copy_bytes(ip, packed, 16)
+        subject = neighbor_subject(
+            self.topo.ports[self.port_index(port)].place, 4 if len(packed) == 4 else 6, ip)
+        entry = find(&self.topo.known, &subject)
+        return None if entry == NULL else (<const uint8_t*>entry.mac)[:6].hex(":")
+
+    def mac_tag(self, bridge, uint16_t vlan, mac):
+        packed = bytes.fromhex(mac.replace(":", ""))
+        return mac_tag(
+            &self.topo.devices[self.device_index(bridge)], vlan, <const uint8_t*>packed)
+
+    def neighbor_tag(self, port, address):
+        cdef uint8_t ip[16]
+        copy_bytes(ip, ip_address(address).packed, 16)
+        return neighbor_tag(self.topo, self.topo.ports[self.port_index(port)].place, ip)
+
+    def tag_name(self, tag):
+        name = self._tag_names.get(tag)
+        return self._entry_name(tag) if name is None else name
+
+    def _entry_name(self, tag_t tag):
+        """The name of an entry of the table of addresses, or the tag's own digits."""
+        cdef const Entry* entry
+        cdef const Subject* about
+        cdef uint32_t i
+        for i in range(self.topo.known.mask + 1 if self.topo.known.slots else 0):
+            entry = &self.topo.known.slots[i]
+            about = &entry.subject
+            if about.what != WHAT_FREE and self._entry_tag(about) == tag:
+                return self._subject_name(about)
+        return f"{tag:016x}"
+
+    cdef tag_t _entry_tag(self, const Subject* about) noexcept:
+        if about.what == WHAT_MAC:
+            return mac_tag(&self.topo.devices[about.place], about.detail, about.bytes)
+        return neighbor_tag(self.topo, about.place, about.bytes)
+
+    cdef str _subject_name(self, const Subject* about):
+        if about.what == WHAT_MAC:
+            vlan = "" if about.detail == ANY_VLAN else f" {about.detail}"
+            return f"mac {self.device_names[about.place]}{vlan} {about.bytes[:6].hex(':')}"
+        address = ip_address(about.bytes[:4] if about.detail == 4 else about.bytes[:16])
+        return f"neighbor {self.place_name(about.place)} {address}"
+
+    cdef str place_name(self, uint32_t place):
+        if place & PLACE_IS_PORT:
+            return self.port_names[place & ~<uint32_t>PLACE_IS_PORT]
+        return self.device_names[place]
+
+
+# --- helpers
+
+def hash_names(*names):
+    """64 bits that are the same on every host."""
+    text = "\0".join(names).encode()
+    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little") or 1
+
+
+cdef bint is_active(const Topo* topo, const Port* port) noexcept:
+    if not port.used or not port.up:
+        return False
+    if port.peer != NONE:
+        return True
+    if port.host == NONE:
+        return False
+    return port.carrier and topo.hosts[port.host].used and topo.hosts[port.host].alive
+
+
+cdef void clear_port(Port* port) noexcept:
+    port.used = port.up = 0
+    port.device = port.peer = port.host = NONE
+    port.key = 0
+    port.place = NONE
+    port.n_addresses = 0
+
+
+cdef void free_device(Device* device) noexcept:
+    free(device.ports)
+    free(device.exterior)
+    free(device.interior)
+    free(device.hosts)
+    trie_clear(&device.routes4)
+    trie_clear(&device.routes6)
+
+
+cdef int ensure_tries(Device* device) except -1:
+    if device.routes4.nodes == NULL:
+        trie_init(&device.routes4, 32)
+    if device.routes6.nodes == NULL:
+        trie_init(&device.routes6, 128)
+    return 0
+
+
+cdef int fill_addresses(Port* port, addresses) except -1:
+    cdef Address* filled = NULL
+    cdef uint32_t i, n = <uint32_t>len(addresses)
+    if n:
+        filled = <Address*>calloc(n, sizeof(Address))
+        if filled == NULL:
+            raise MemoryError
+    for i in range(n):
+        ip, length = addresses[i]
+        copy_bytes(filled[i].ip, ip, 16)
+        filled[i].family = 4 if len(ip) == 4 else 6
+        filled[i].prefix_bits = length
+    free(port.addresses)
+    port.addresses, port.n_addresses = filled, n
+    return 0
+
+
+cdef int set_routes(
+    Trie* trie, const uint8_t* bits, uint8_t length, tag_t tag, list facts,
+) except -1:
+    cdef uint32_t i, n = <uint32_t>len(facts)
+    cdef Route* routes = <Route*>calloc(n + 1, sizeof(Route))
+    if routes == NULL:
+        raise MemoryError
+    try:
+        for i in range(n):
+            fill_route(&routes[i], facts[i])
+        trie_set(trie, bits, length, tag, routes, n)
+    finally:
+        free(routes)
+    return 0
+
+
+cdef int fill_route(Route* route, fact) except -1:
+    kind, source_bits, source, weight, port, gateway, seed = fact
+    route.kind = kind
+    route.source_bits = source_bits
+    route.weight = weight
+    route.port = port
+    route.has_gateway = len(gateway) > 0
+    route.seed = seed
+    copy_bytes(route.source, source, 16)
+    copy_bytes(route.gateway, gateway, 16)
+    return 0
+
+
+cdef int replace_array(idx_t** array, uint32_t* n, list indices) except -1:
+    """Put `indices` in place of what was there; whether they differ."""
+    cdef uint32_t i, new_n = <uint32_t>len(indices)
+    cdef idx_t* made
+    if new_n == n[0]:
+        for i in range(new_n):
+            if array[0][i] != <idx_t>indices[i]:
+                break
+        else:
+            return 0
+    made = <idx_t*>malloc((new_n + 1) * sizeof(idx_t))
+    if made == NULL:
+        raise MemoryError
+    for i in range(new_n):
+        made[i] = indices[i]
+    free(array[0])
+    array[0], n[0] = made, new_n
+    return 1
+
+
+cdef void* room_for(void* array, uint32_t n, size_t size) except NULL:
+    """The array with room for one more than n; it doubles whenever n is a power of two."""
+    cdef void* moved = array
+    if n & (n - 1) == 0:
+        moved = realloc(array, max(2 * n, 8) * size) if n == 0 or n >= 8 else array
+    if moved == NULL:
+        raise MemoryError
+    return moved
+
+
+cdef void copy_bytes(uint8_t* out, bytes data, size_t room_bytes) noexcept:
+    """The bytes, and zeros behind them."""
+    memset(out, 0, room_bytes)
+    memcpy(out, <const uint8_t*>data, min(<size_t>len(data), room_bytes))

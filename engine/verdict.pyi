@@ -1,0 +1,1 @@
+REASONS: tuple[str, ...]  # in words, by Reason; [0] is ""

@@ -1,0 +1,144 @@
+"""One packet on its way: what it is now, what was looked at, what was decided.
+
+1. What is read of the packet as it came is noted in the mask (`see_*`); what the network itself
+   wrote into it since (MACs behind a router) is not, and neither is the TTL.
+2. Every entry, found or missing, that was looked up is noted as a tag.
+3. A crafted packet's walk notes neither: its verdict holds for this one packet anyway. Its
+   actions go into its `Emitted`, and its bytes are made final when it leaves.
+4. A step returns a VerdictKind. Rewrites become actions only where the packet leaves (`settle`).
+"""
+
+from onehop.engine.cdefs cimport (
+    MAX_TAGS, NONE, idx_t, nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t,
+)
+from onehop.engine.packet cimport Packet
+from onehop.engine.topology cimport Topo
+from onehop.engine.verdict cimport DROP, Action, Verdict
+
+cdef enum:
+    MAX_STEPS = 256
+
+cdef enum StepCode:        # device and port are what it happened at; see explain.py for the words
+    S_ENTERS = 0
+    S_LEAVES
+    S_OUTPUT
+    S_FLOODS
+    S_LEARNS               # bytes: MAC, value: VLAN
+    S_KNOWN_MAC            # bytes: MAC
+    S_UNKNOWN_MAC          # bytes: MAC
+    S_ANSWERS              # bytes: address, value: family
+    S_MEETS                # bytes: address, value: family
+    S_ROUTE                # bytes: prefix, value: family << 8 | length
+    S_BALANCES             # value: how many equal routes
+    S_NEXT_HOP             # bytes: address, value: family
+    S_WANTS                # bytes: address, value: family
+    S_SENDS                # value: a craft.IcmpError
+    S_ECHOES
+    S_DECIDES              # value: a Reason
+    S_TAG_MAC              # bytes: MAC, value: VLAN; the others by their tag
+    S_TAG_NEIGHBOR         # bytes: address, value: family
+
+cdef struct Step:
+    uint8_t code
+    uint8_t is_crafted
+    idx_t device
+    idx_t port
+    uint32_t value
+    uint8_t bytes[16]
+
+cdef struct Trace:
+    uint32_t n_steps
+    Step steps[MAX_STEPS]
+
+cdef struct Walk:
+    const Topo* topo
+    Verdict* out
+    Trace* trace           # NULL: nobody wants to know
+    Packet pkt             # as it is now
+    uint64_t seed
+    nsec_t now
+    Action* actions        # where they go
+    uint16_t* n_actions
+    uint8_t is_crafted
+    uint8_t gives_up       # a next hop whose MAC is not known is unreachable
+    uint8_t eth_rewritten  # the MACs are the network's own
+    uint8_t is_settled     # the actions say so
+    uint8_t n_passed       # devices
+    uint8_t n_routed       # routers: how often the TTL was counted down
+    uint8_t n_counted      # how often the actions do so
+
+cdef void begin(
+    Walk* walk, const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+) noexcept nogil
+cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept nogil
+
+# --- what was looked at
+
+cdef inline void see_eth_type(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.eth_type = 0xffff
+
+cdef inline void see_vlan(Walk* walk, uint16_t bits) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.vlan_tci |= bits
+
+cdef inline void see_group_bit(Walk* walk) noexcept nogil:
+    if not walk.is_crafted and not walk.eth_rewritten:
+        walk.out.mask.eth_dst[0] |= 1
+
+cdef inline void see_proto(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.ip_proto = 0xff
+
+cdef inline void see_frag(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.ip_frag = 0xff
+
+cdef inline void see_tp_src(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.tp_src = 0xffff
+
+cdef inline void see_tp_dst(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.tp_dst = 0xffff
+
+cdef void see_eth_src(Walk* walk) noexcept nogil
+cdef void see_eth_dst(Walk* walk) noexcept nogil
+cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil
+cdef void see_ip_dst(Walk* walk, uint32_t bits) noexcept nogil
+
+cdef inline void add_tag(Walk* walk, tag_t tag) noexcept nogil:
+    cdef uint16_t i
+    cdef Verdict* out = walk.out
+    if walk.is_crafted:
+        return
+    for i in range(out.n_tags):
+        if out.tags[i] == tag:
+            return
+    if out.n_tags == MAX_TAGS:
+        out.cacheable = 0
+        return
+    out.tags[out.n_tags] = tag
+    out.n_tags += 1
+
+# --- what was decided
+
+cdef int decide(Walk* walk, int kind, int reason) noexcept nogil
+# The rewrites so far as actions; False where they do not fit.
+cdef bint settle(Walk* walk) noexcept nogil
+cdef bint add_output(Walk* walk, idx_t port) noexcept nogil
+cdef bint add_flood(Walk* walk, idx_t bridge, idx_t except_port) noexcept nogil
+
+# --- what happened, in steps
+
+cdef void record(
+    Walk* walk, int code, idx_t device, idx_t port, uint32_t value, const uint8_t* bytes_,
+    uint32_t len_bytes,
+) noexcept nogil
+
+cdef inline void tell(
+    Walk* walk, int code, idx_t device, idx_t port, uint32_t value, const uint8_t* bytes_,
+    uint32_t len_bytes,
+) noexcept nogil:
+    if walk.trace != NULL:
+        record(walk, code, device, port, value, bytes_, len_bytes)
