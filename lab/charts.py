@@ -30,6 +30,7 @@ from onehop.lab.results import (  # noqa: E402
     Result,
     ScalingResult,
     TimelineResult,
+    counted,
 )
 
 INK, MUTED, GRID = "#0f172a", "#64748b", "#e2e8f0"
@@ -111,7 +112,7 @@ def throughput(result: ScalingResult) -> Figure:
         axes.hlines(
             uplinks * rate, uplinks - 0.44, uplinks + 0.44, color=INK, lw=1.1, ls=(0, (3, 2))
         )
-    axes.set_xticks(range(1, most + 1), [_uplinks(number) for number in range(1, most + 1)])
+    axes.set_xticks(range(1, most + 1), [counted(number) for number in range(1, most + 1)])
     axes.set_ylabel("goodput, Mb/s")
     axes.set_ylim(0, most * rate * 1.16)
     axes.grid(visible=False, axis="x")
@@ -162,7 +163,7 @@ def efficiency(result: ScalingResult) -> Figure:
         _above(axes, uplinks + 0.3, bound, f"≤ {bound:.2f}", MUTED)
     axes.axhline(0.94, color=GREEN, lw=1, ls=(0, (4, 3)))
     _above(axes, most + 0.36, 0.98, "0.94 wanted", GREEN)
-    axes.set_xticks(range(1, most + 1), [_uplinks(number) for number in range(1, most + 1)])
+    axes.set_xticks(range(1, most + 1), [counted(number) for number in range(1, most + 1)])
     axes.set_ylabel("goodput / capacity")
     axes.set_ylim(0, 1.32)
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1.0])
@@ -197,7 +198,7 @@ def timeline(result: TimelineResult) -> Figure:
         capacity = phase.gateways * rate
         axes.hlines(capacity, phase.start, phase.end, **CAPACITY)
         axes.axvspan(phase.start, phase.end, color="#f1f5f9", lw=0, zorder=0)
-        label = _gateways(phase.gateways)
+        label = counted(phase.gateways, "gateway")
         if phase.efficiency is not None:
             label += f"\n{phase.mbit_per_s:.0f} Mb/s\n{phase.efficiency:.3f}"
         axes.annotate(
@@ -297,11 +298,3 @@ def _outage(axes: Axes, at: int, outage: Outage) -> None:
 def _above(axes: Axes, x: float, y: float, text: str, colour: str = INK) -> None:
     where = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center"}
     axes.annotate(text, (x, y), fontsize=8.2, color=colour, **where)  # type: ignore[arg-type]
-
-
-def _uplinks(number: int) -> str:
-    return f"{number} uplink" if number == 1 else f"{number} uplinks"
-
-
-def _gateways(number: int) -> str:
-    return f"{number} gateway" if number == 1 else f"{number} gateways"

@@ -118,8 +118,8 @@ class Prober:
     def kill(self) -> None:
         """End the worker without asking for anything; harmless where it has ended."""
         if self._process.poll() is None:
-            self._process.kill()
-            self._process.communicate()
+            with self._process:
+                self._process.kill()
 
     @property
     def cpu_s(self) -> float:

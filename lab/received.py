@@ -40,6 +40,12 @@ class Receivers:
         self.ports = frozenset(ports)
         self._sockets = [_diag_socket(pid) for pid in pids]
 
+    def __enter__(self) -> Receivers:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
     def read(self) -> int:
         """The bytes received by all live connections together."""
         return sum(

@@ -178,6 +178,11 @@ def header(scenario: str, lab: Lab, checks: Iterable[Check], started_s: float) -
     }
 
 
+def counted(number: int, noun: str = "uplink") -> str:
+    """ "1 uplink", "2 uplinks"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def to_json(result: Result) -> bytes:
     return msgspec.json.format(msgspec.json.encode(result), indent=1)
 

@@ -73,15 +73,15 @@ class Sessions:
     def stop(self) -> Outcome:
         """Ask each connection for a last echo, end them, and return what became of them."""
         assert self._process.stdin
-        self._process.stdin.close()
-        opened, broken, silence_ms, reasons = json.loads(self._line())
-        self._process.wait()
+        with self._process:  # closes its pipes, and waits for it
+            self._process.stdin.close()
+            opened, broken, silence_ms, reasons = json.loads(self._line())
         return Outcome(opened, broken, silence_ms, tuple(reasons))
 
     def kill(self) -> None:
         """End the worker without asking for anything; harmless where it has ended."""
-        self._process.kill()
-        self._process.wait()
+        with self._process:
+            self._process.kill()
 
     def _line(self) -> str:
         assert self._process.stdout

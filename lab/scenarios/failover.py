@@ -18,7 +18,7 @@ from pathlib import Path
 
 from onehop.lab.gateways import Gateway, How
 from onehop.lab.lab import Lab
-from onehop.lab.results import Check, Connections, FailoverResult, Outage, Phase, header
+from onehop.lab.results import Check, Connections, FailoverResult, Outage, Phase, counted, header
 from onehop.lab.scenarios.load import Load
 from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection
@@ -162,7 +162,7 @@ def check_outage(outage: Outage) -> Check:
 def check_phase(phase: Phase) -> Check:
     assert phase.efficiency is not None
     detail = f"{phase.efficiency:.3f} ({phase.mbit_per_s:.0f} Mb/s); {LEAST} wanted"
-    name = f"throughput with {phase.gateways} gateways at {phase.start:.0f} s"
+    name = f"throughput of {counted(phase.gateways, 'gateway')} at {phase.start:.0f} s"
     return Check(name, phase.efficiency >= LEAST, detail)
 
 

@@ -14,7 +14,7 @@ from onehop.lab.lab import Lab
 from onehop.lab.meter import Meter, Rate, between
 from onehop.lab.probing import Probing
 from onehop.lab.recorder import Recorder
-from onehop.lab.results import Connections, Phase
+from onehop.lab.results import Connections, Phase, counted
 from onehop.lab.screen import Screen
 from onehop.lab.sessions import Pair, Sessions
 from onehop.lab.state import LabError
@@ -54,7 +54,8 @@ class Load:
             stack.callback(self.probing.kill)
             self.screen.doing("connecting iperf3's streams")
             stack.enter_context(self._traffic)
-            meter = Meter(self.lab, self._traffic.receivers(), self._traffic.direction)
+            receivers = stack.enter_context(self._traffic.receivers())
+            meter = Meter(self.lab, receivers, self._traffic.direction)
             self.recorder = Recorder(meter, self.screen, self._traffic.check)
             self._stack = stack.pop_all()
         return self
@@ -71,9 +72,9 @@ class Load:
     ) -> Phase:
         """Let the load settle, then measure it."""
         number = len(gateways)
-        self.screen.doing(f"{number} gateways: letting TCP settle")
+        self.screen.doing(f"{counted(number, 'gateway')}: letting TCP settle")
         self.recorder.hold(SETTLE_S if settle_s is None else settle_s)
-        self.screen.doing(f"{number} gateways: measuring")
+        self.screen.doing(f"{counted(number, 'gateway')}: measuring")
         first, last = self.recorder.window(window_s)
         rate = between(first, last)
         return Phase(

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from onehop.lab.lab import Lab
 from onehop.lab.meter import Meter, between
 from onehop.lab.recorder import Recorder
-from onehop.lab.results import Check, Point, ScalingResult, header
+from onehop.lab.results import Check, Point, ScalingResult, counted, header
 from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection, Traffic
 
@@ -43,7 +43,7 @@ def run(
         for gateway in gateways[1:]:
             gateway.stop("link")
         for number, gateway in enumerate(gateways, 1):
-            screen.doing(f"{number} uplinks: waiting until exactly these are used")
+            screen.doing(f"{counted(number)}: waiting until exactly these are used")
             if number > 1:
                 gateway.start()
             lab.wait_ready(READY_S, [used.name for used in gateways[:number]])
@@ -65,12 +65,15 @@ def measure(
     window_s: float,
 ) -> Point:
     """All machines at once, in one direction."""
-    screen.doing(f"{uplinks} uplinks, {direction}: connecting")
-    with Traffic(lab.machines, lab.clients, direction, streams=streams) as traffic:
-        recorder = Recorder(Meter(lab, traffic.receivers(), direction), screen, traffic.check)
-        screen.doing(f"{uplinks} uplinks, {direction}: letting TCP settle")
+    screen.doing(f"{counted(uplinks)}, {direction}: connecting")
+    with (
+        Traffic(lab.machines, lab.clients, direction, streams=streams) as traffic,
+        traffic.receivers() as receivers,
+    ):
+        recorder = Recorder(Meter(lab, receivers, direction), screen, traffic.check)
+        screen.doing(f"{counted(uplinks)}, {direction}: letting TCP settle")
         recorder.hold(ramp_s)
-        screen.doing(f"{uplinks} uplinks, {direction}: measuring")
+        screen.doing(f"{counted(uplinks)}, {direction}: measuring")
         rate = between(*recorder.window(window_s))
     capacity = uplinks * lab.state.options.uplink_mbit * 1e6
     in_use = [gateway.name for gateway in lab.gateways[:uplinks]]
@@ -86,7 +89,7 @@ def measure(
         flows=streams * len(lab.machines),
     )
     screen.event(
-        f"{uplinks} uplinks, {direction}: {point.mbit_per_s:.0f} Mb/s, "
+        f"{counted(uplinks)}, {direction}: {point.mbit_per_s:.0f} Mb/s, "
         f"efficiency {point.efficiency:.3f}"
     )
     return point
@@ -100,7 +103,7 @@ def checks(points: Iterable[Point]) -> list[Check]:
 def _efficient(point: Point) -> Check:
     detail = f"{point.efficiency:.3f} ({point.mbit_per_s:.0f} Mb/s); {LEAST} to {MOST} wanted"
     passed = LEAST <= point.efficiency <= MOST
-    return Check(f"efficiency of {point.uplinks} uplinks, {point.direction}", passed, detail)
+    return Check(f"efficiency of {counted(point.uplinks)}, {point.direction}", passed, detail)
 
 
 def _agreed(point: Point) -> Check:
@@ -108,5 +111,5 @@ def _agreed(point: Point) -> Check:
         f"receivers {point.mbit_per_s:.1f}, wires {point.wires_mbit_per_s:.1f} Mb/s: "
         f"{point.disagreement:.2%} apart; {AGREEMENT:.0%} at most wanted"
     )
-    name = f"receivers and wires agree, {point.uplinks} uplinks, {point.direction}"
+    name = f"receivers and wires agree, {counted(point.uplinks)}, {point.direction}"
     return Check(name, point.disagreement <= AGREEMENT, detail)
