@@ -95,7 +95,7 @@ def demo_command(
 @contextmanager
 def a_lab(given: dict[str, Any]) -> Iterator[Lab]:
     """The lab that is up, or one of our own."""
-    if state.load() is None:
+    if state.load(state.home()) is None:
         with own_lab(given) as lab:
             yield lab
         return

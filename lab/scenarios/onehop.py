@@ -26,7 +26,8 @@ from onehop.engine.model import Topology, dump, load
 from onehop.lab import checks as waits
 from onehop.lab.hosts import onehop
 from onehop.lab.lab import Lab
-from onehop.lab.nodes import Node, environment
+from onehop.lab.nodes import Node
+from onehop.lab.processes import environment
 from onehop.lab.results import Check, Crossing, OnehopResult, header
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
