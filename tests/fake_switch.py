@@ -138,10 +138,11 @@ class FakeSwitch:
         self, actions: Iterable[Any], in_port: int, data: bytes, reason: int, cookie: int
     ) -> None:
         tunnel: dict[str, Any] = {}
+        metadata = 0
         for action in actions:
             match action:
                 case parser13.OFPActionOutput(port=port) if port == CONTROLLER:
-                    self._packet_in(in_port, data, reason, cookie)
+                    self._packet_in(in_port, data, reason, cookie, metadata)
                 case parser13.OFPActionOutput(port=port) if port == TABLE:
                     self.outs += self.receive(in_port, data)
                 case parser13.OFPActionOutput(port=port):
@@ -151,9 +152,11 @@ class FakeSwitch:
                     tunnel["tunnel_id"] = value
                 case parser13.OFPActionSetField(key="tun_ipv4_dst", value=value):
                     tunnel["tunnel_dst"] = value
+                case parser13.OFPActionSetField(key="metadata", value=value):
+                    metadata = value
                 case parser13.OFPActionDecNwTtl():
                     if (ttl := _ttl(data)) <= 1:
-                        self._packet_in(in_port, data, TTL_REASON, cookie)
+                        self._packet_in(in_port, data, TTL_REASON, cookie, metadata)
                         return
                     data = write(data, "ttl", ttl - 1)
                 case parser13.OFPActionSetField(key=key, value=value):
@@ -161,8 +164,14 @@ class FakeSwitch:
                 case _:
                     raise AssertionError(f"unexpected {action}")
 
-    def _packet_in(self, in_port: int, data: bytes, reason: int, cookie: int) -> None:
-        match = struct.pack("!HHIII", 1, 12, 0x80000004, in_port, 0)
+    def _packet_in(
+        self, in_port: int, data: bytes, reason: int, cookie: int, metadata: int
+    ) -> None:
+        fields = struct.pack("!II", 0x80000004, in_port)
+        if metadata:
+            fields += struct.pack("!IQ", 0x80000408, metadata)
+        match = struct.pack("!HH", 1, 4 + len(fields)) + fields
+        match += bytes(-len(match) % 8)
         length = 24 + len(match) + 2 + len(data)
         self.to_agent += struct.pack("!BBHI", 4, 10, length, 0)
         self.to_agent += struct.pack("!IHBBQ", NO_BUFFER, len(data), reason, 0, cookie)
