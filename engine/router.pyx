@@ -78,11 +78,16 @@ cdef bint is_nd(Walk* walk) noexcept nogil:
 
 
 cdef void overhear(Walk* walk, idx_t port) noexcept nogil:
-    if walk.is_crafted or walk.pkt.key.vlan_tci & VLAN_PRESENT:
+    if walk.is_crafted or not walk.pkt.key.eth_dst[0] & 1:
+        return
+    if walk.pkt.key.eth_type != ETH_ARP and walk.pkt.key.eth_type != ETH_IPV6:
+        return
+    see_vlan(walk, VLAN_PRESENT)
+    if walk.pkt.key.vlan_tci & VLAN_PRESENT:
         return
     if walk.pkt.key.eth_type == ETH_ARP:
         hear_arp(walk, port)
-    elif walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+    elif is_nd(walk):
         hear_nd(walk, port)
 
 
