@@ -1,0 +1,371 @@
+"""The hot path of one switch: packet-ins in, flow-mods and packet-outs out.
+
+1. Between messages nothing is pending, except what a changed port number made stale: the next call
+   that returns bytes puts that right first.
+2. Per packet there is no Python object. What somebody else must do about a packet (`effects`) is
+   rare, and what was learned is applied before the next packet.
+3. A packet-in is answered or counted; never left.
+4. Every call takes the time; nothing else happens by itself.
+"""
+
+from ipaddress import ip_address
+from typing import NamedTuple
+
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memset
+
+from onehop.engine.buffer cimport grow
+from onehop.engine.cdefs cimport NONE, idx_t, nsec_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.flows cimport (
+    flows_by_cookie, flows_clear, flows_counted, flows_init,
+)
+from onehop.engine.hot cimport (
+    N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED, N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
+    hot_expire, hot_obey, hot_review_all, hot_review_tag,
+)
+from onehop.engine.openflow cimport (
+    OFPR_INVALID_TTL, OFPT_PACKET_IN, STATS_BEGIN, FlowStat, PacketIn, is_flow_stats, message_len,
+    read_flow_stat, read_packet_in,
+)
+from onehop.engine.packet cimport Packet, parse
+from onehop.engine.share cimport Shares, share_set, share_take, share_tell
+from onehop.engine.simulate cimport simulate, solicit, unreachable
+from onehop.engine.topology cimport Topology
+from onehop.engine.translate cimport ofport_of
+from onehop.engine.verdict cimport AWAIT, LOOP, Seen
+
+from onehop.engine import openflow
+from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted, PacketRefused
+from onehop.engine.packet import MALFORMED
+from onehop.engine.verdict import REASONS
+
+cdef enum:
+    OFPORTS = 65536        # OVS numbers its ports below this
+
+COUNTS = (  # in the order of hot.Count
+    "packet_ins", "malformed", "unknown_port", "refused", "dropped", "forwarded", "consumed",
+    "awaited", "loops", "packet_outs", "too_long", "flows_installed", "duplicates",
+    "flows_modified", "flows_deleted", "flows_expired", "flows_adopted", "flows_full",
+)
+
+
+class Received(NamedTuple):
+    consumed: int
+    out: bytes
+    slow: list
+    effects: list
+
+
+cdef class Datapath:
+    cdef readonly Topology topology
+    cdef Hot* hot
+    cdef Shares shares
+    cdef uint32_t max_flows
+    cdef set stale         # tags of ports whose numbers changed
+    cdef bint all_stale
+    cdef list effects
+
+    def __cinit__(self):
+        cdef uint32_t i
+        self.hot = <Hot*>calloc(1, sizeof(Hot))
+        if self.hot == NULL:
+            raise MemoryError
+        self.hot.ports = <uint32_t*>malloc(OFPORTS * sizeof(uint32_t))
+        if self.hot.ports == NULL:
+            raise MemoryError
+        for i in range(OFPORTS):
+            self.hot.ports[i] = NONE
+
+    def __init__(
+        self, Topology topology, *, str host, uint64_t seed=0, uint32_t max_flows=200_000,
+    ):
+        self.topology = topology
+        self.hot.topo = topology.topo
+        self.hot.seed = seed
+        self.hot.local.host = topology.host_index(host)
+        self.max_flows = max_flows
+        self.stale = set()
+        self.effects = []
+        flows_clear(&self.hot.flows)
+        flows_init(&self.hot.flows, max_flows, seed)
+
+    def __dealloc__(self):
+        if self.hot != NULL:
+            flows_clear(&self.hot.flows)
+            free(self.hot.ports)
+            free(self.hot.local.ofports)
+            free(self.hot.out.data)
+            free(self.hot.actions.data)
+            free(self.hot)
+        free(self.shares.ports)
+
+    # --- what the switch is like
+
+    def set_tunnel_port(self, uint32_t ofport):
+        if self.hot.local.tunnel_ofport != ofport:
+            self.hot.local.tunnel_ofport = ofport
+            self.all_stale = True
+
+    def bind(self, str port, uint32_t ofport):
+        cdef idx_t index = self.topology.port_index(port)
+        if ofport >= OFPORTS:
+            raise ValueError(f"{ofport}: no such OVS port number")
+        grow(<void**>&self.hot.local.ofports, &self.hot.local.n_ports, index + 1, sizeof(uint32_t))
+        before = self.hot.local.ofports[index]
+        if before == ofport:
+            return
+        if before and self.hot.ports[before] == index:
+            self.hot.ports[before] = NONE
+        self.hot.local.ofports[index] = ofport
+        if ofport:
+            self.hot.ports[ofport] = index
+        if index >= self.shares.room:
+            share_set(&self.shares, index, 0, 0)
+        self.stale.add(self.topology.topo.ports[index].tag)
+
+    def limit(self, str port, double rate, double burst):
+        share_set(&self.shares, self.topology.port_index(port), rate, burst)
+
+    # --- packets
+
+    def receive(self, data, nsec_t now_ns):
+        cdef const uint8_t[::1] view = data
+        cdef uint64_t len_bytes = view.shape[0]
+        cdef uint64_t at = 0
+        cdef uint32_t message_bytes
+        slow = []
+        self.refresh(now_ns)
+        while at < len_bytes:
+            with nogil:
+                at += self.answer(&view[at], len_bytes - at, now_ns)
+            message_bytes = message_len(&view[at], len_bytes - at) if at < len_bytes else 0
+            if message_bytes == 0:
+                break
+            slow.append(bytes(view[at:at + message_bytes]))
+            at += message_bytes
+        return self.received(at, slow)
+
+    def inject(self, bytes packet, str in_port, nsec_t now_ns):
+        return self.again(packet, in_port, now_ns, False)
+
+    def unreachable(self, bytes packet, str in_port, nsec_t now_ns):
+        return self.again(packet, in_port, now_ns, True)
+
+    def solicit(self, str port, str address, nsec_t now_ns):
+        cdef bytes ip = ip_address(address).packed
+        cdef uint8_t[16] padded
+        memset(padded, 0, 16)
+        for i, octet in enumerate(ip):
+            padded[i] = octet
+        self.refresh(now_ns)
+        solicit(self.hot.topo, self.topology.port_index(port), 4 if len(ip) == 4 else 6, padded,
+                &self.hot.verdict, now_ns, self.hot.seed)
+        hot_emit(self.hot)
+        return self.received(0, [])
+
+    cdef uint64_t answer(
+        self, const uint8_t* data, uint64_t len_bytes, nsec_t now,
+    ) except? 0xffffffffffffffff nogil:
+        """Answer the packet-ins at the beginning of `data`; how many bytes they were."""
+        cdef uint64_t at = 0
+        cdef uint32_t message_bytes
+        cdef PacketIn packet_in
+        while at < len_bytes:
+            message_bytes = message_len(data + at, len_bytes - at)
+            if message_bytes == 0 or data[at + 1] != OFPT_PACKET_IN:
+                break
+            self.hot.counts[<int>N_PACKET_INS] += 1
+            if read_packet_in(&packet_in, data + at, message_bytes):
+                self.answer_one(&packet_in, now)
+            else:
+                self.hot.counts[<int>N_MALFORMED] += 1
+            at += message_bytes
+        return at
+
+    cdef int answer_one(self, const PacketIn* packet_in, nsec_t now) except -1 nogil:
+        cdef Packet pkt
+        cdef idx_t port = NONE
+        if packet_in.ofport < OFPORTS:
+            port = self.hot.ports[packet_in.ofport]
+        if port == NONE:
+            self.hot.counts[<int>N_UNKNOWN_PORT] += 1
+            return 0
+        if not share_take(&self.shares, port, now):
+            return self.refuse(port, now)
+        if parse(&pkt, packet_in.data, packet_in.len_bytes, port):
+            self.hot.counts[<int>N_MALFORMED] += 1
+            return 0
+        if packet_in.reason == OFPR_INVALID_TTL:  # see translate.pyx, 2
+            pkt.key.ip_ttl += <uint8_t>packet_in.metadata
+        simulate(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+        return self.obey(&pkt, packet_in.ofport, now)
+
+    cdef object again(self, bytes packet, str in_port, nsec_t now, bint gives_up):
+        cdef Packet pkt
+        cdef idx_t port = self.topology.port_index(in_port)
+        self.refresh(now)
+        reason = parse(&pkt, packet, <uint32_t>len(packet), port)
+        if reason:
+            raise ValueError(MALFORMED[reason])
+        if gives_up:
+            unreachable(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+        else:
+            simulate(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+        self.obey(&pkt, ofport_of(&self.hot.local, port), now)
+        return self.received(0, [])
+
+    cdef int obey(self, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil:
+        hot_obey(self.hot, ofport, pkt.data, pkt.len_bytes, now)
+        if (
+            self.hot.verdict.learn_bridge != NONE or self.hot.verdict.n_neighbors
+            or self.hot.verdict.kind == AWAIT or self.hot.verdict.kind == LOOP
+        ):
+            with gil:
+                self.tell(pkt, now)
+        return 0
+
+    cdef int refuse(self, idx_t port, nsec_t now) except -1 nogil:
+        self.hot.counts[<int>N_REFUSED] += 1
+        if share_tell(&self.shares, port, now):
+            with gil:
+                self.effects.append(PacketRefused(self.topology.port_name(port), "too many"))
+        return 0
+
+    # --- effects
+
+    cdef int tell(self, const Packet* pkt, nsec_t now) except -1:
+        cdef uint32_t kind = self.hot.verdict.kind
+        in_port = self.topology.port_name(pkt.key.in_port)
+        if kind == LOOP and share_tell(&self.shares, pkt.key.in_port, now):
+            self.effects.append(PacketRefused(in_port, "loop"))
+        if kind == AWAIT:
+            self.effects.append(NeighborWanted(
+                self.topology.port_name(self.hot.verdict.await_port),
+                address_text(self.hot.verdict.await_ip, self.hot.verdict.await_family),
+                pkt.data[:pkt.len_bytes],
+                in_port,
+            ))
+        for effect in self.learned():
+            self.effects.append(effect)
+            for tag in self.topology.learn(effect):
+                hot_review_tag(self.hot, tag, now)
+        return 0
+
+    cdef list learned(self):
+        cdef uint32_t i
+        cdef const Seen* seen
+        found = []
+        if self.hot.verdict.learn_bridge != NONE:
+            found.append(MacLearned(
+                self.topology.device_names[self.hot.verdict.learn_bridge],
+                self.hot.verdict.learn_vlan,
+                self.hot.verdict.learn_mac[:6].hex(":"),
+                self.topology.port_name(self.hot.verdict.learn_port),
+            ))
+        for i in range(self.hot.verdict.n_neighbors):
+            seen = &self.hot.verdict.neighbors[i]
+            found.append(NeighborLearned(
+                self.topology.port_name(seen.port), address_text(seen.ip, seen.family),
+                seen.mac[:6].hex(":"),
+            ))
+        return found
+
+    # --- flows
+
+    def invalidate(self, tags, nsec_t now_ns):
+        self.refresh(now_ns)
+        for tag in set(tags):
+            hot_review_tag(self.hot, tag, now_ns)
+        return self.take_out()
+
+    def adopt(self, stats_reply, nsec_t now_ns):
+        self.refresh(now_ns)
+        self.each_stat(stats_reply, now_ns, True)
+        return self.take_out()
+
+    def forget(self):
+        flows_clear(&self.hot.flows)
+        flows_init(&self.hot.flows, self.max_flows, self.hot.seed)
+        self.stale.clear()
+        self.all_stale = False
+
+    def stats_request(self, xid: int, slice: int, slices: int):
+        if slices < 1 or slices & (slices - 1) or not 0 <= slice < slices:
+            raise ValueError(f"slice {slice} of {slices}: not one of a power of two")
+        return openflow.flow_stats_request(
+            xid, openflow.DYNAMIC | slice, openflow.CLASS_MASK | (slices - 1)
+        )
+
+    def count(self, stats_reply, nsec_t now_ns):
+        self.each_stat(stats_reply, now_ns, False)
+
+    def expire(self, nsec_t now_ns, nsec_t idle_ns):
+        self.refresh(now_ns)
+        hot_expire(self.hot, now_ns, idle_ns)
+        return self.take_out()
+
+    cdef int each_stat(self, data, nsec_t now, bint adopts) except -1:
+        cdef const uint8_t[::1] view = data
+        cdef uint64_t at = 0
+        cdef uint32_t message_bytes
+        while at < <uint64_t>view.shape[0]:
+            message_bytes = message_len(&view[at], view.shape[0] - at)
+            if message_bytes == 0:
+                raise ValueError("the last message is cut off")
+            if is_flow_stats(&view[at], message_bytes):
+                with nogil:
+                    self.read_stats(&view[at], message_bytes, now, adopts)
+            at += message_bytes
+        return 0
+
+    cdef int read_stats(
+        self, const uint8_t* msg, uint32_t len_bytes, nsec_t now, bint adopts,
+    ) except -1 nogil:
+        cdef FlowStat stat
+        cdef uint32_t flow
+        cdef uint32_t at = read_flow_stat(&stat, msg, len_bytes, STATS_BEGIN)
+        while at:
+            flow = flows_by_cookie(&self.hot.flows, stat.cookie)
+            if flow != NONE and not adopts:
+                flows_counted(&self.hot.flows, flow, stat.packets, now)
+            elif adopts and stat.cookie >> 62 == 2:
+                hot_adopt(self.hot, &stat, now)
+            at = read_flow_stat(&stat, msg, len_bytes, at)
+        return 0
+
+    cdef int refresh(self, nsec_t now) except -1:
+        """Put right what changed port numbers made stale."""
+        if self.all_stale:
+            hot_review_all(self.hot, now)
+        for tag in self.stale:
+            hot_review_tag(self.hot, tag, now)
+        self.stale.clear()
+        self.all_stale = False
+        return 0
+
+    # --- what comes out
+
+    cdef object received(self, uint64_t consumed, list slow):
+        effects, self.effects = self.effects, []
+        return Received(consumed, self.take_out(), slow, effects)
+
+    cdef bytes take_out(self):
+        out = self.hot.out.data[:self.hot.out.len_bytes] if self.hot.out.len_bytes else b""
+        self.hot.out.len_bytes = 0
+        return out
+
+    @property
+    def counters(self):
+        found = {name: self.hot.counts[i] for i, name in enumerate(COUNTS)}
+        for i, words in enumerate(REASONS):
+            if i < N_REASONS and self.hot.reasons[i]:
+                found[f"stopped: {words}"] = self.hot.reasons[i]
+        return found
+
+    @property
+    def flow_count(self):
+        return self.hot.flows.count
+
+
+cdef str address_text(const uint8_t* ip, uint8_t family):
+    return str(ip_address(ip[:4 if family == 4 else 16]))

@@ -1,0 +1,245 @@
+"""Verdicts -> the switch: what is installed, changed, deleted and sent, as bytes in `out`."""
+
+from libc.stdlib cimport free
+from libc.string cimport memcmp, memset
+
+from onehop.engine.buffer cimport Buffer
+from onehop.engine.cdefs cimport NONE, idx_t
+from onehop.engine.flows cimport (
+    Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_idle, flows_remove,
+    flows_set,
+)
+from onehop.engine.openflow cimport (
+    FLOW_PRIORITY, OFPFC_ADD, OFPFC_DELETE_STRICT, OFPFC_MODIFY_STRICT, OFPP_CONTROLLER,
+    put_delete, put_flow_mod, put_packet_out,
+)
+from onehop.engine.oxm cimport Match, normalise, read_match
+from onehop.engine.packet cimport FlowKey, Packet
+from onehop.engine.simulate cimport simulate
+from onehop.engine.tagged cimport tagged_find
+from onehop.engine.translate cimport ofport_of, translate
+from onehop.engine.verdict cimport DROP, FORWARD, Emitted
+
+cdef enum:
+    APPLY_HEAD_BYTES = 8
+    EVERY_BIT = -1
+
+
+# --- packets
+
+cdef int hot_obey(
+    Hot* hot, uint32_t in_ofport, const uint8_t* data, uint32_t len_bytes, nsec_t now,
+) except -1 nogil:
+    cdef Verdict* verdict = &hot.verdict
+    hot.counts[<int>N_DROPPED + verdict.kind] += 1
+    if verdict.kind != FORWARD and verdict.reason < N_REASONS:
+        hot.reasons[verdict.reason] += 1
+    hot_emit(hot)
+    if verdict.kind != FORWARD and verdict.kind != DROP:
+        return 0
+    encode(hot, verdict, in_ofport)
+    if verdict.cacheable and in_ofport:
+        install(hot, in_ofport, now)
+    if hot.actions.len_bytes:
+        send(hot, in_ofport or <uint32_t>OFPP_CONTROLLER, data, len_bytes)
+    return 0
+
+
+cdef int hot_emit(Hot* hot) except -1 nogil:
+    cdef uint32_t i
+    cdef const Emitted* emitted
+    for i in range(hot.verdict.n_emitted):
+        emitted = &hot.verdict.emitted[i]
+        hot.actions.len_bytes = 0
+        translate(&hot.actions, hot.topo, &hot.local, emitted.actions, emitted.n_actions, 0,
+                  &hot.verdict.key)
+        if hot.actions.len_bytes:
+            send(hot, OFPP_CONTROLLER, hot.verdict.crafted + emitted.off, emitted.len_bytes)
+    return 0
+
+
+cdef int encode(Hot* hot, const Verdict* verdict, uint32_t in_ofport) except -1 nogil:
+    """The verdict's actions, into hot.actions."""
+    hot.actions.len_bytes = 0
+    if verdict.kind == FORWARD:
+        translate(&hot.actions, hot.topo, &hot.local, verdict.actions, verdict.n_actions,
+                  in_ofport, &verdict.key)
+    return 0
+
+
+cdef int send(
+    Hot* hot, uint32_t in_ofport, const uint8_t* data, uint32_t len_bytes,
+) except -1 nogil:
+    cdef bint sent = put_packet_out(&hot.out, in_ofport, hot.actions.data,
+                                    <uint32_t>hot.actions.len_bytes, data, len_bytes)
+    hot.counts[<int>N_PACKET_OUTS if sent else <int>N_TOO_LONG] += 1
+    return 0
+
+
+cdef int install(Hot* hot, uint32_t in_ofport, nsec_t now) except -1 nogil:
+    cdef FlowKey key = hot.verdict.key
+    cdef FlowKey mask = hot.verdict.mask
+    cdef uint32_t flow
+    if not normalise(&key, &mask):
+        return 0
+    flow = flows_find(&hot.flows, &key, &mask)
+    if flow != NONE:
+        hot.counts[<int>N_DUPLICATES] += 1
+        return change(hot, flow, &hot.verdict)
+    flow = flows_add(&hot.flows, &key, &mask, in_ofport, 0, now)
+    if flow == NONE:
+        hot.counts[<int>N_FULL] += 1
+        return 0
+    remember(hot, flow, &hot.verdict)
+    hot.counts[<int>N_INSTALLED] += 1
+    return put_flow(hot, flow, OFPFC_ADD)
+
+
+# --- flows
+
+cdef int remember(Hot* hot, uint32_t flow, const Verdict* verdict) except -1 nogil:
+    return flows_set(&hot.flows, flow, hot.actions.data, <uint32_t>hot.actions.len_bytes,
+                     verdict.tags, verdict.n_tags)
+
+
+cdef int change(Hot* hot, uint32_t flow, const Verdict* verdict) except -1 nogil:
+    """The flow has hot.actions and the verdict's tags from now on."""
+    cdef const Flow* slot = &hot.flows.slots[flow]
+    cdef bint same = slot.action_bytes == hot.actions.len_bytes and memcmp(
+        slot.actions, hot.actions.data, slot.action_bytes
+    ) == 0
+    remember(hot, flow, verdict)
+    if same:
+        return 0
+    hot.counts[<int>N_MODIFIED] += 1
+    return put_flow(hot, flow, OFPFC_MODIFY_STRICT)
+
+
+cdef int put_flow(Hot* hot, uint32_t flow, uint8_t command) except -1 nogil:
+    cdef const Flow* slot = &hot.flows.slots[flow]
+    return put_flow_mod(&hot.out, command, flows_cookie(&hot.flows, flow), &slot.key,
+                        &hot.flows.masks[slot.mask], slot.ofport, slot.actions,
+                        slot.action_bytes)
+
+
+cdef int drop_flow(Hot* hot, uint32_t flow) except -1 nogil:
+    hot.counts[<int>N_DELETED] += 1
+    put_delete(&hot.out, flows_cookie(&hot.flows, flow), <uint64_t>EVERY_BIT)
+    flows_remove(&hot.flows, flow)
+    return 0
+
+
+cdef int hot_review(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
+    cdef const Flow* slot = &hot.flows.slots[flow]
+    if not slot.in_use:
+        return 0
+    if ofport_of(&hot.local, slot.key.in_port) != slot.ofport or not holds(
+        hot, &slot.key, &hot.flows.masks[slot.mask], now
+    ):
+        return drop_flow(hot, flow)
+    encode(hot, &hot.again, slot.ofport)
+    return change(hot, flow, &hot.again)
+
+
+cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) noexcept nogil:
+    """Whether the match tells enough for a verdict, which is in hot.again."""
+    cdef Packet pkt
+    cdef FlowKey seen_key, seen
+    memset(&pkt, 0, sizeof(Packet))
+    pkt.key = key[0]
+    simulate(hot.topo, &pkt, &hot.again, now, hot.seed)
+    if not hot.again.cacheable or (hot.again.kind != FORWARD and hot.again.kind != DROP):
+        return False
+    seen_key = hot.again.key
+    seen = hot.again.mask
+    return normalise(&seen_key, &seen) and is_within(&seen, mask)
+
+
+cdef inline bint is_within(const FlowKey* part, const FlowKey* whole) noexcept nogil:
+    cdef const uint64_t* a = <const uint64_t*>part
+    cdef const uint64_t* b = <const uint64_t*>whole
+    cdef uint64_t beyond = 0
+    cdef uint32_t i
+    for i in range(sizeof(FlowKey) // 8):
+        beyond |= a[i] & ~b[i]
+    return beyond == 0
+
+
+cdef int hot_review_tag(Hot* hot, tag_t tag, nsec_t now) except -1 nogil:
+    cdef Buffer found = Buffer(NULL, 0, 0)
+    cdef uint64_t i
+    tagged_find(&hot.flows.tagged, tag, &found)
+    for i in range(found.len_bytes // 4):
+        hot_review(hot, (<uint32_t*>found.data)[i], now)
+    free(found.data)
+    return 0
+
+
+cdef int hot_review_all(Hot* hot, nsec_t now) except -1 nogil:
+    cdef uint32_t flow
+    for flow in range(hot.flows.room):
+        hot_review(hot, flow, now)
+    return 0
+
+
+cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil:
+    cdef Buffer found = Buffer(NULL, 0, 0)
+    cdef uint64_t i
+    flows_idle(&hot.flows, now, idle, &found)
+    for i in range(found.len_bytes // 4):
+        drop_flow(hot, (<uint32_t*>found.data)[i])
+    hot.counts[<int>N_EXPIRED] += found.len_bytes // 4
+    free(found.data)
+    return 0
+
+
+# --- flows found in the switch
+
+cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil:
+    cdef Match match
+    cdef uint32_t flow
+    if flows_by_cookie(&hot.flows, stat.cookie) != NONE:
+        return 0
+    if not read_match(&match, stat.oxm, stat.oxm_bytes) or stat.priority != FLOW_PRIORITY:
+        return put_delete(&hot.out, stat.cookie, <uint64_t>EVERY_BIT)
+    flow = take_over(hot, &match, stat.cookie, now)
+    if flow == NONE:
+        hot.counts[<int>N_DELETED] += 1
+        return put_flow_mod(&hot.out, OFPFC_DELETE_STRICT, stat.cookie, &match.key, &match.mask,
+                            match.ofport, NULL, 0)
+    hot.flows.slots[flow].packets = stat.packets
+    hot.counts[<int>N_ADOPTED] += 1
+    remember(hot, flow, &hot.again)
+    if has_actions(stat, &hot.actions):
+        return 0
+    hot.counts[<int>N_MODIFIED] += 1
+    return put_flow(hot, flow, OFPFC_MODIFY_STRICT)
+
+
+cdef uint32_t take_over(
+    Hot* hot, Match* match, uint64_t cookie, nsec_t now,
+) except? 0xfffffffe nogil:
+    """The flow, with its actions in hot.actions; NONE: it is not to be kept."""
+    cdef idx_t port = hot.ports[match.ofport] if match.ofport < 65536 else <idx_t>NONE
+    if port == NONE or cookie == 0:
+        return NONE
+    match.key.in_port = port
+    if not normalise(&match.key, &match.mask):
+        return NONE
+    if flows_find(&hot.flows, &match.key, &match.mask) != NONE:
+        return NONE
+    if not holds(hot, &match.key, &match.mask, now):
+        return NONE
+    encode(hot, &hot.again, match.ofport)
+    return flows_add(&hot.flows, &match.key, &match.mask, match.ofport, cookie, now)
+
+
+cdef bint has_actions(const FlowStat* stat, const Buffer* actions) noexcept nogil:
+    """Whether its only instruction is to apply these."""
+    if actions.len_bytes == 0:
+        return stat.instruction_bytes == 0
+    return (
+        stat.instruction_bytes == APPLY_HEAD_BYTES + actions.len_bytes
+        and stat.instructions[1] == 4
+        and memcmp(stat.instructions + APPLY_HEAD_BYTES, actions.data, actions.len_bytes) == 0
+    )
