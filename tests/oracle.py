@@ -211,7 +211,9 @@ class Walk:
     def _meet(self, port: model.Port, address: Address, mac: str | None) -> None:
         if mac is None or is_group(mac) or mac == NO_MAC or address in self._own(port):
             return
-        if self.world.on_link(port, address) and self.world.neighbor(port, address) != mac:
+        if self.world.is_stated(port, address) or not self.world.on_link(port, address):
+            return
+        if self.world.neighbor(port, address) != mac:
             self.out.neighbors.add((port.name, address, mac))
 
     def _ip(self, port: model.Port, frame: Frame, ip: Ip, passed: int) -> None:

@@ -175,6 +175,12 @@ class World:
         wide = (net for net in nets if net.version == 4 and net.prefixlen < 31)
         return any(address in (net.broadcast_address, net.network_address) for net in wide)
 
+    def is_stated(self, port: model.Port, address: Address) -> bool:
+        """Whether somebody on the link of a router's port states `address`, MAC and all."""
+        rows = [row for row in self.alive(model.Neighbor) if ip_address(row.address) == address]
+        mac = self.neighbor(port, address)
+        return mac is not None and mac not in {row.mac.lower() for row in rows}
+
     def neighbor(self, port: model.Port, address: Address) -> str | None:
         """The MAC of `address` on the link of a router's port."""
         rows, peer = self.neighbor_rows(port), self.peer(port)
