@@ -95,20 +95,29 @@ class FakeSwitch:
         return self.take()
 
     def _message(self, raw: bytes, kind: int, xid: int) -> None:
-        message = ofproto_parser.msg(self._desc, raw[0], kind, len(raw), xid, raw)
-        self.messages.append(type(message).__name__)
-        match message:
-            case parser13.OFPFlowMod():
-                self._flow_mod(message, raw)
-            case parser13.OFPPacketOut():
-                assert message.buffer_id == NO_BUFFER
-                self._execute(message.actions, message.in_port, bytes(message.data), 1, 0)
-            case parser13.OFPFlowStatsRequest():
-                self._flow_stats(message)
-            case parser13.OFPBarrierRequest():
-                self.to_agent += struct.pack("!BBHI", 4, 21, 8, xid)
+        match kind:
+            case ofproto_v1_3.OFPT_FLOW_MOD:
+                self.messages.append("flow_mod")
+                parse = parser13.OFPFlowMod.parser
+                self._flow_mod(parse(self._desc, raw[0], kind, len(raw), xid, raw), raw)
+            case ofproto_v1_3.OFPT_PACKET_OUT:
+                self.messages.append("packet_out")
+                self._packet_out(raw)
+            case ofproto_v1_3.OFPT_MULTIPART_REQUEST:
+                self.messages.append("flow_stats")
+                self._flow_stats(raw, xid)
             case _:
-                raise AssertionError(f"unexpected {message}")
+                raise AssertionError(f"unexpected message of type {kind}")
+
+    def _packet_out(self, raw: bytes) -> None:
+        buffer_id, in_port, length = struct.unpack_from("!IIH", raw, 8)
+        assert buffer_id == NO_BUFFER
+        actions, at = [], 24
+        while at < 24 + length:
+            actions.append(parser13.OFPAction.parser(raw, at))
+            at += struct.unpack_from("!H", raw, at + 2)[0]
+        assert at == 24 + length
+        self._execute(actions, in_port, raw[at:], 1, 0)
 
     def _flow_mod(self, message: Any, raw: bytes) -> None:
         assert message.idle_timeout == message.hard_timeout == 0
@@ -123,15 +132,18 @@ class FakeSwitch:
             case ofproto_v1_3.OFPFC_DELETE_STRICT:
                 self.flows.pop(key, None)
             case ofproto_v1_3.OFPFC_DELETE:
-                self.flows = {k: f for k, f in self.flows.items() if not _chosen(f, message)}
+                cookie, mask = message.cookie, message.cookie_mask
+                self.flows = {k: f for k, f in self.flows.items() if f.cookie & mask != cookie}
 
-    def _flow_stats(self, request: Any) -> None:
-        chosen = [flow.stats() for flow in self.flows.values() if _chosen(flow, request)]
+    def _flow_stats(self, raw: bytes, xid: int) -> None:
+        kind, cookie, mask = struct.unpack_from("!H22xQQ", raw, 8)
+        assert kind == ofproto_v1_3.OFPMP_FLOW
+        chosen = [f.stats() for f in self.flows.values() if f.cookie & mask == cookie & mask]
         parts = [chosen[i : i + FLOW_STATS_PARTS] for i in range(0, len(chosen), FLOW_STATS_PARTS)]
         for i, part in enumerate(parts or [[]]):
             body = b"".join(part)
             more = int(i + 1 < len(parts))
-            self.to_agent += struct.pack("!BBHIHH4x", 4, 19, 16 + len(body), request.xid, 1, more)
+            self.to_agent += struct.pack("!BBHIHH4x", 4, 19, 16 + len(body), xid, 1, more)
             self.to_agent += body
 
     def _execute(
@@ -259,8 +271,3 @@ def _bits(value: Any) -> int:
     if value.count(":") == 5 and len(value) == 17:
         return int.from_bytes(mac_lib.haddr_to_bin(value), "big")
     return int(ip_address(value))
-
-
-def _chosen(flow: Flow, request: Any) -> bool:
-    mask = request.cookie_mask
-    return flow.cookie & mask == request.cookie & mask

