@@ -48,9 +48,8 @@ class RouteReader:
         self.routes: Routes = {}
         self._reading = False  # a dump is under way
         self._again = False  # and cannot be trusted
-        self._socket = socket.socket(
-            socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE
-        )
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._socket.setblocking(False)  # by this call: a green socket knows no other way
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         self._socket.bind((0, GROUPS))
         self._read_all()
