@@ -17,7 +17,7 @@ class FlowStats(NamedTuple):
     cookie: int
     priority: int
     packets: int
-    bytes: int
+    octets: int
     match: bytes  # the OXM fields, without header and padding
     instructions: bytes
 

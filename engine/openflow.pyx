@@ -194,7 +194,7 @@ class FlowStats(NamedTuple):
     cookie: int
     priority: int
     packets: int
-    bytes: int
+    octets: int
     match: bytes
     instructions: bytes
 
