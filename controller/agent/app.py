@@ -6,6 +6,7 @@ replaced by the bulk socket; messages that the core does not take go Ryu's usual
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any
@@ -124,4 +125,10 @@ def _listen(settings: Settings) -> None:
     cfg.CONF.set_override("ofp_tcp_listen_port", port)
 
 
-controller.Datapath = Switch
+def _serve(socket: Any, address: Any) -> None:
+    """Serve one connection, as Ryu's own factory does."""
+    with contextlib.closing(Switch(socket, address)) as switch:
+        switch.serve()
+
+
+controller.datapath_connection_factory = _serve
