@@ -42,7 +42,7 @@ def write(found: Sequence[Result], folder: Path) -> Path:
     pictures: dict[str, dict[str, Markup]] = {}
     for result in found:
         name = result.scenario
-        results.save(result, folder / f"{name}.json")
+        (folder / f"{name}.json").write_bytes(results.to_json(result) + b"\n")
         pictures[name] = {
             chart: Markup(render(draw, folder / f"{name}-{chart}.png"))  # noqa: S704 (ours)
             for chart, draw in charts(result).items()

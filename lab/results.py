@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -183,10 +182,5 @@ def counted(number: int, noun: str = "uplink") -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def to_json(result: Result) -> bytes:
-    return msgspec.json.format(msgspec.json.encode(result), indent=1)
-
-
-def save(result: Result, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(to_json(result) + b"\n")
+def to_json(found: Result | Sequence[Result]) -> bytes:
+    return msgspec.json.format(msgspec.json.encode(found), indent=1)

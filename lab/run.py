@@ -62,7 +62,7 @@ def run_command(
     options = {"how": how, "direction": direction, "streams": streams}
     with a_lab(given) as lab:
         result = play(lab, scenario, **options)
-    _write_json(result, json)
+    _write_json([result], json)
     if report:
         _write_report([result], report)
     _end([result])
@@ -77,6 +77,7 @@ def demo_command(
     mtu: Mtu = None,
     file: File = None,
     reports: Reports = pathlib.Path("reports"),
+    json: JsonFile = None,
 ) -> None:
     """Bring up a lab, show scaling and failover, take it down, write the report."""
     began = time.monotonic()
@@ -87,6 +88,7 @@ def demo_command(
         found.append(play(lab, "scaling"))
         found.append(play(lab, "failover", how=how))
     page = _write_report(found, reports)
+    _write_json(found, json)
     minutes, seconds = divmod(round(time.monotonic() - began), 60)
     _console().print(f"\nThe report: {page.resolve()} ({minutes} min {seconds:02} s in all)")
     _end(found)
@@ -171,13 +173,16 @@ def verdict(result: Result) -> Table:
     return table
 
 
-def _write_json(result: Result, path: pathlib.Path | None) -> None:
+def _write_json(found: list[Result], path: pathlib.Path | None) -> None:
+    """One result as itself, several as a list."""
     if path is None:
         return
+    text = results.to_json(found[0] if len(found) == 1 else found) + b"\n"
     if str(path) == "-":
-        typer.echo(results.to_json(result).decode())
+        typer.echo(text.decode(), nl=False)
     else:
-        results.save(result, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text)
 
 
 def _write_report(found: list[Result], folder: pathlib.Path) -> pathlib.Path:
