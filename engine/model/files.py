@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 import yaml
+
 from onehop.engine.model.check import check
 from onehop.engine.model.resources import STATED, ModelError, Problem, Resource, Topology
 from onehop.engine.model.values import read_resource

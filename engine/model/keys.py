@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
+
 from onehop.engine.model.resources import MAX_KEY, Bridge, Port, Topology
 
 Keyed = Bridge | Port

@@ -25,6 +25,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
+
 from onehop.engine.model.resources import MAC, NAME, Problem, Resource
 
 IPAddress = IPv4Address | IPv6Address
