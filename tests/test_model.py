@@ -145,12 +145,13 @@ MISTAKES = {
     ),
     "bits beyond the prefix": (
         [("10.0.0.0/8, type", "10.1.0.0/8, type")],
-        ["route '#3': destination: '10.1.0.0/8' has bits set beyond its length; is 10.0.0.0/8 "
-         "meant?"],
+        ["route 'provider 10.1.0.0/8 blackhole': destination: '10.1.0.0/8' has bits set beyond "
+         "its length; is 10.0.0.0/8 meant?"],
     ),
     "not a prefix": (
         [("10.0.0.0/8, type", "ten, type")],
-        ["route '#3': destination: 'ten' is not a prefix like 10.0.0.0/24 or fd00::/64"],
+        ["route 'provider ten blackhole': destination: 'ten' is not a prefix like 10.0.0.0/24 "
+         "or fd00::/64"],
     ),
     "unknown choice": (
         [("blackhole", "black")],

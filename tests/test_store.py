@@ -430,6 +430,24 @@ def test_a_row_that_makes_no_sense_counts_as_absent(stores: list[Store], remote:
 # Under eventlet.
 
 
+def test_others_may_write_while_much_is_read(remote: str) -> None:
+    hosts = [Host(name=f"h{n}", tunnel_address=f"10.0.{n >> 8}.{n & 255}") for n in range(1, 400)]
+    Store(remote).apply(Topology(hosts=tuple(hosts)))
+    pauses: list[int] = []
+
+    def pause() -> None:
+        pauses.append(len(pauses))
+        store.put([HostStatus(host="h1", heartbeat_s=float(len(pauses)))])
+
+    store = Store(remote, pause)
+    store.until_connected(DEADLINE_S)
+    assert len(next_step(store).put) >= len(hosts)
+    store.flush(DEADLINE_S)
+    assert len(pauses) > 10
+    until(store, lambda: held(store, "host_status") == [
+        HostStatus(host="h1", heartbeat_s=float(len(pauses)))])  # fmt: skip
+
+
 def test_under_eventlet_a_waiting_client_lets_others_work(remote: str) -> None:
     code = """
 import eventlet

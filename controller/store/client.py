@@ -44,12 +44,17 @@ class StoreError(OSError):
 class Store:
     """A connection to the store that comes back by itself."""
 
-    def __init__(self, remote: str) -> None:
-        """Connect to `remote`: "unix:PATH", "tcp:ADDRESS:PORT", or several with commas."""
+    def __init__(self, remote: str, pause: Callable[[], None] = lambda: None) -> None:
+        """Connect to `remote`: "unix:PATH", "tcp:ADDRESS:PORT", or several with commas.
+
+        `pause` is called now and then in the midst of long work, so that other green threads,
+        which may `put` and `remove`, go on.
+        """
         check_addresses(remote)
         self.remote = remote
-        self._replica = Replica(remote)
+        self._replica = Replica(remote, pause)
         self._outbox = Outbox(self._replica)
+        self._working = False  # in `pause`, others may come in while this is true
 
     @property
     def connected(self) -> bool:
@@ -68,8 +73,7 @@ class Store:
 
     def run(self) -> Step | None:
         """Take in what arrived, send what waits; the step since the last call, if any."""
-        self._replica.run()
-        self._outbox.run()
+        self._work()
         return self._replica.take_step()
 
     def wait(self, timeout_s: float) -> None:
@@ -83,13 +87,13 @@ class Store:
         """Have the store hold these resources of state."""
         for resource in resources:
             self._outbox.put(resource)
-        self._outbox.run()
+        self._send()
 
     def remove(self, kind: str, names: Iterable[str]) -> None:
         """Have the store no longer hold this state, where it is still the same host's."""
         for name in names:
             self._outbox.remove((kind, name))
-        self._outbox.run()
+        self._send()
 
     def snapshot(self) -> dict[str, dict[str, Resource]]:
         """What the store holds, by kind and name."""
@@ -188,8 +192,7 @@ class Store:
             transaction.add_op({**operation, "table": REVISION})
 
     def _until(self, reached: Callable[[], bool], deadline: float, complaint: str) -> None:
-        self._replica.run()
-        self._outbox.run()
+        self._work()
         while not reached():
             self._turn(deadline, complaint)
 
@@ -199,8 +202,19 @@ class Store:
         if remaining_s <= 0:
             raise StoreError(f"the store at {self.remote} {complaint}")
         self.wait(min(remaining_s, at_most_s))
-        self._replica.run()
-        self._outbox.run()
+        self._work()
+
+    def _work(self) -> None:
+        self._working = True
+        try:
+            self._replica.run()
+        finally:
+            self._working = False
+        self._send()
+
+    def _send(self) -> None:
+        if not self._working:
+            self._outbox.run()
 
 
 def _remove_state(kind: str, uuid: Any) -> Iterable[dict[str, Any]]:

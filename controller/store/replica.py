@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from onehop.controller.ovsdb import Idl, SchemaHelper
@@ -18,6 +18,7 @@ from onehop.engine.model import KINDS, STATE, STATED, Resource
 
 Ident = tuple[str, str]  # a kind and a name
 BACKOFF_MS = (20, 100)  # between two attempts to connect: at first, at most
+PAUSE_ROWS = 32  # about 5 ms of work
 PLACES = {kind.KIND: place for place, kind in enumerate((*STATED, *STATE))}
 TABLES = {table_of(kind): kind for kind in KINDS.values()}
 
@@ -34,10 +35,11 @@ class Step(NamedTuple):
 class Replica:
     """The resources of the store, and the rows that hold them."""
 
-    def __init__(self, remote: str) -> None:
+    def __init__(self, remote: str, pause: Callable[[], None]) -> None:
         helper = SchemaHelper(schema_json=schema())
         helper.register_all()
-        self.idl = _Idl(remote, helper)
+        self._pause = _Pause(pause)
+        self.idl = _Idl(remote, helper, self._pause)
         reconnect = self.idl._session.reconnect
         reconnect.min_backoff, reconnect.max_backoff = BACKOFF_MS  # its setter refuses < 1 s
         self.known: dict[Ident, Resource] = {}
@@ -87,15 +89,20 @@ class Replica:
 
     def _read(self, touched: Iterable[tuple[str, Any]]) -> None:
         """Read rows by (table, UUID); those that are gone first: another may have the name."""
-        present = []
+        gone, present = [], []
         for table, uuid in touched:
             row = self.idl.tables[table].rows.get(uuid) if table else None
             if row is None:
-                self._forget(uuid)
+                gone.append(uuid)
             else:
-                present.append((table, uuid, row))
-        for table, uuid, row in present:
-            self._learn(TABLES[table], uuid, row)
+                present.append((TABLES[table], row))
+                self._idents[uuid] = (TABLES[table].KIND, row.name)
+        learned = [(row, self._resource(kind, row)) for kind, row in present]
+        for uuid in gone:
+            self._forget(uuid)
+        for row, resource in learned:
+            self._rows[self._idents[row.uuid]] = row
+            self._note(self._idents[row.uuid], resource)
 
     def _forget(self, uuid: Any) -> None:
         ident = self._idents.pop(uuid, None)
@@ -103,15 +110,13 @@ class Replica:
             del self._rows[ident]
             self._note(ident, None)
 
-    def _learn(self, kind: type[Resource], uuid: Any, row: Any) -> None:
-        ident = (kind.KIND, row.name)
-        self._idents[uuid] = ident
-        self._rows[ident] = row
+    def _resource(self, kind: type[Resource], row: Any) -> Resource | None:
+        self._pause.now_and_then()
         try:
-            self._note(ident, read_row(kind, row))
-        except UnreadableRowError as error:
+            return read_row(kind, row, self._idents)
+        except (UnreadableRowError, KeyError) as error:
             log.warning("the store holds what makes no sense: %s", error)
-            self._note(ident, None)
+            return None
 
     def _note(self, ident: Ident, resource: Resource | None) -> None:
         self._before.setdefault(ident, self.known.get(ident))
@@ -128,20 +133,37 @@ def make_step(changed: dict[Ident, Resource | None]) -> Step:
     return Step(put, [ident for ident in reversed(ordered) if changed[ident] is None])
 
 
+class _Pause:
+    """Lets others work, once in `PAUSE_ROWS` rows."""
+
+    def __init__(self, pause: Callable[[], None]) -> None:
+        self._pause = pause
+        self._rows = 0
+
+    def now_and_then(self) -> None:
+        self._rows += 1
+        if self._rows % PAUSE_ROWS == 0:
+            self._pause()
+
+
 class _Idl(Idl):  # type: ignore[misc]
     """The IDL, noting which rows changed."""
 
     touched: set[tuple[str, Any]]  # table and UUID
     replaced: bool  # a new connection: every row is a new object
 
-    def __init__(self, remote: str, helper: Any) -> None:
+    def __init__(self, remote: str, helper: Any, pause: _Pause) -> None:
         super().__init__(remote, helper)
         self.touched = set()
         self.replaced = True
+        self._pause = pause
 
     def notify(self, event: str, row: Any, updates: Any = None) -> None:
         if row._table.name in TABLES:
             self.touched.add((row._table.name, row.uuid))
+
+    def cooperative_yield(self) -> None:
+        self._pause.now_and_then()
 
     def restart_fsm(self) -> None:
         super().restart_fsm()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from onehop.controller.store.schema import Column, columns_of
 from onehop.engine.model import Resource
-from onehop.engine.model.values import Field, field_problems, fields_of, several
+from onehop.engine.model.values import Field, fields_of, read_resource, several
 
 Find = Callable[[str, str], Any]  # a kind and a name to the row, or None
 
@@ -16,36 +17,34 @@ class UnreadableRowError(ValueError):
     """A row that somebody wrote past the model's rules."""
 
 
-def read_row(kind: type[Resource], row: Any) -> Resource:
-    """The resource that `row` holds."""
-    columns = columns_of(kind)
-    try:
-        values = {field.name: _read(field, row, columns) for field in fields_of(kind)}
-        resource = kind(**values)
-        problems = list(field_problems(resource))
-    except (AttributeError, TypeError, ValueError) as error:
-        raise UnreadableRowError(f"{kind.KIND} {row.name!r}: {error}") from error
-    if problems:
-        raise UnreadableRowError("; ".join(map(str, problems)))
+def read_row(kind: type[Resource], row: Any, names: Mapping[Any, tuple[str, str]]) -> Resource:
+    """The resource that `row` holds; `names` has (kind, name) by the UUID of a row."""
+    values = {field.name: _read(field, columns, row, names) for field, columns in _plan(kind)}
+    resource = read_resource(kind, values, row.name)
+    if isinstance(resource, list):
+        raise UnreadableRowError("; ".join(map(str, resource)))
     return resource
 
 
-def _read(field: Field, row: Any, columns: list[Column]) -> Any:
+@cache
+def _plan(kind: type[Resource]) -> list[tuple[Field, list[str]]]:
+    columns = columns_of(kind)
+    return [
+        (field, [column.name for column in columns if column.field is field])
+        for field in fields_of(kind)
+    ]
+
+
+def _read(field: Field, columns: list[str], row: Any, names: Mapping[Any, tuple[str, str]]) -> Any:
+    """A field's value, straight from the row's data: attributes of rows take ten times longer."""
+    held = [atom for column in columns for atom in row._data[column].values.items()]
     if field.many:
-        held = getattr(row, field.name)
-        return tuple(_plain(field, held[place]) for place in sorted(held))
-    names = [column.name for column in columns if column.field is field]
-    found = [_plain(field, value) for name in names for value in _held(row, name)]
-    return found[0] if found else None
-
-
-def _held(row: Any, column: str) -> list[Any]:
-    value = getattr(row, column)
-    return value if isinstance(value, list) else [value]
-
-
-def _plain(field: Field, value: Any) -> Any:
-    return value.name if field.refs else value
+        held = sorted((place.value, value) for place, value in held)
+    atoms = [value if field.many else key for key, value in held]
+    values = [names[atom.value][1] if field.refs else atom.value for atom in atoms]
+    if field.many:
+        return tuple(values)
+    return values[0] if values else None
 
 
 def row_values(resource: Resource, find: Find) -> dict[str, Any]:

@@ -100,15 +100,28 @@ def read_resource(
 
     `label` stands for the name where there is none.
     """
-    problems = list(_problems(kind, raw, label))
-    return problems or msgspec.convert(raw, kind)
+    try:
+        resource = msgspec.convert(raw, kind)
+    except (msgspec.ValidationError, TypeError):
+        return list(_problems(kind, raw, label))
+    return list(_refusals(resource)) or resource
 
 
 def field_problems(resource: Resource) -> Iterator[Problem]:
     """What is wrong with the fields of a resource, each taken alone."""
     kind = type(resource)
     raw = {field.name: getattr(resource, field.name) for field in fields_of(kind)}
-    yield from _problems(kind, raw, resource.name)
+    read = read_resource(kind, raw, resource.name)
+    yield from read if isinstance(read, list) else ()
+
+
+def _refusals(resource: Resource) -> Iterator[Problem]:
+    """What is wrong with the texts of a resource whose fields have the right types."""
+    for field in fields_of(type(resource)):
+        for text in several(getattr(resource, field.name)) if field.check else ():
+            reason = refusal(field.check, text)
+            if reason:
+                yield Problem(resource.KIND, resource.name, field.name, reason)
 
 
 def several(value: Any) -> tuple[Any, ...]:
