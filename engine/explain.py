@@ -56,6 +56,7 @@ class Verdict(msgspec.Struct, frozen=True):
     learned: tuple[MacLearned | NeighborLearned, ...]
     awaited: NeighborWanted | None
     tags: tuple[str, ...]  # names of what it depends on
+    tag_ids: tuple[int, ...]  # the same as `Topology.update` reports them
     steps: tuple[str, ...]  # the walk in words
 
 

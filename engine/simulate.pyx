@@ -136,7 +136,7 @@ cdef object verdict_view(
         cacheable=bool(out.cacheable),
         in_port=in_port,
         match={
-            name: (number(value), number(mask))
+            name: (number(name, value), number(name, mask))
             for name, (value, mask) in match_view(&out.key, &out.mask).items()
         },
         actions=actions,
@@ -148,15 +148,17 @@ cdef object verdict_view(
         learned=learned_view(topology, out),
         awaited=awaited_view(topology, out, packet, in_port),
         tags=tags_view(topology, out, trace),
+        tag_ids=tuple(out.tags[i] for i in range(out.n_tags)),
         steps=steps_view(topology, trace),
     )
 
 
-def number(value):
+cdef object number(str name, value):
     if isinstance(value, int):
         return value
-    return int(value.replace(":", ""), 16) if value.count(":") == 5 and len(value) == 17 else (
-        int(ip_address(value)))
+    if name.startswith("eth_"):
+        return int(value.replace(":", ""), 16)
+    return int(ip_address(value))
 
 
 cdef tuple actions_view(Topology topology, const Action* actions, uint32_t n):
