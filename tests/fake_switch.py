@@ -162,7 +162,7 @@ class FakeSwitch:
                     self.outs.append(Out(port, data, **tunnel))
                 case parser13.OFPActionSetField(key="tunnel_id", value=value):
                     tunnel["tunnel_id"] = value
-                case parser13.OFPActionSetField(key="tun_ipv4_dst", value=value):
+                case parser13.OFPActionSetField(key="tun_ipv4_dst" | "tun_ipv6_dst", value=value):
                     tunnel["tunnel_dst"] = value
                 case parser13.OFPActionSetField(key="metadata", value=value):
                     metadata = value

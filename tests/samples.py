@@ -18,7 +18,11 @@ def built(*headers: object) -> bytes:
 
 
 def ether(eth_type: int) -> ethernet.ethernet:
-    return ethernet.ethernet(dst=B, src=A, ethertype=eth_type)
+    return ether_between(A, B, eth_type)
+
+
+def ether_between(src: str, dst: str, eth_type: int) -> ethernet.ethernet:
+    return ethernet.ethernet(dst=dst, src=src, ethertype=eth_type)
 
 
 def over_ipv4(proto: int, *headers: object, **fields: object) -> bytes:
