@@ -38,6 +38,7 @@ class Bench:
         self.tell(events.StoreStep(put=self.resources))
         self.tell(events.SwitchUp(list(ports.values())))
         self.tell(events.SwitchSettled(frozenset(ports)))
+        self.greetings = self.switch.take()
         return self
 
     def tell(self, event: events.Event) -> None:

@@ -28,7 +28,15 @@ from onehop.controller.agent.core import Phase
 from onehop.controller.agent.desired import StaticFlow
 from onehop.controller.agent.statics import changes, cookie
 from onehop.engine import openflow
-from onehop.engine.model import LearnedMac, LearnedRoute, Neighbor, Port, PortStatus, router_mac
+from onehop.engine.model import (
+    HostStatus,
+    LearnedMac,
+    LearnedRoute,
+    Neighbor,
+    Port,
+    PortStatus,
+    router_mac,
+)
 
 TO_VM2 = datagram(MAC1, MAC2, "10.0.0.11", "10.0.0.12")
 TO_VM3 = datagram(MAC1, MAC3, "10.0.0.11", "10.0.0.13")
@@ -98,7 +106,9 @@ def test_packet_that_comes_before_the_agent_is_live_is_answered_then():
     bench.switch.write(changes((), {1: StaticFlow(0, (), (("controller",),))}))
     assert not bench.receive(TAP1, TO_VM2)
     bench.tell(events.SwitchSettled(frozenset(c1_ports())))
-    assert tunnelled(bench.switch.take()) == [VM2_AT_C2]
+    sent = bench.switch.take()
+    assert VM2_AT_C2 in tunnelled(sent)
+    assert [out.data for out in sent if out.tunnel_id] == [TO_VM2]
 
 
 def test_mac_that_was_learned_goes_to_the_store():
@@ -210,6 +220,14 @@ def test_store_that_goes_away_changes_nothing():
 # Start and restart
 
 
+def test_far_ends_of_the_tunnels_are_greeted_at_the_start_and_when_they_say_something():
+    bench = Bench().boot()
+    others = ["172.31.0.22", "172.31.0.11", "172.31.0.12"]
+    assert sorted(tunnelled(bench.greetings)) == sorted((address, 0) for address in others)
+    bench.put(HostStatus(host="c2", heartbeat_s=1.0))
+    assert tunnelled(bench.switch.take()) == [("172.31.0.22", 0)]
+
+
 def test_agent_waits_for_topology_switch_and_ports_in_any_order():
     arrivals = [
         events.StoreStep(put=network()),
@@ -245,7 +263,7 @@ def test_restarted_agent_keeps_every_flow_that_is_right():
     first.switch.messages.clear()
     again = Bench([*network(), learned(1), *neighbors()], switch=first.switch).boot()
     assert dynamic(again) == before
-    assert set(first.switch.messages) == {"flow_stats"}
+    assert set(first.switch.messages) == {"flow_stats", "packet_out"}  # nothing but greetings
     assert [order.serving for order in again.ordered(events.Reconcile)] == [None, True]
     assert again.core.status({}).flows == len(before)
 
@@ -275,6 +293,7 @@ def test_switch_that_lost_its_flows_gets_them_again():
     bench.switch.flows.clear()
     bench.tell(events.SwitchUp(list(c1_ports().values())))
     assert bench.core.phase is Phase.LIVE
+    bench.switch.take()
     assert tunnelled(bench.receive(TAP1, TO_VM2)) == [VM2_AT_C2]
 
 

@@ -158,6 +158,8 @@ class Core:
         for resource in step.put:
             if isinstance(resource, Neighbor):
                 self.packets.release(resource.port, resource.address, now_ns)
+            elif isinstance(resource, HostStatus):
+                self._greet([resource.host])
         kinds = {r.KIND for r in step.put} | {kind for kind, _ in step.remove}
         if not self.synced or kinds & STATED_KINDS:
             self.synced = True
@@ -255,8 +257,16 @@ class Core:
         numbered = self._numbered is not None and self._numbered <= self.ports.keys()
         if self.phase is Phase.WAITING and ready and numbered:
             self.phase = Phase.SURVEYING
+            self._greet()
             survey = openflow.flow_stats_request(0, openflow.STATIC, openflow.CLASS_MASK)
             self.packets.send(survey)
+
+    def _greet(self, hosts: Iterable[str] | None = None) -> None:
+        """Have the tunnels to `hosts` (or all) resolve their far ends before they are needed."""
+        tunnel = self.ports.get(TUNNEL_DEVICE)
+        if self.state and tunnel:
+            chosen = [p for p in self.state.peers if hosts is None or p.host in hosts]
+            self.packets.send(tunnels.greeting(tunnel.number, chosen))
 
     def _flow_stats(self, message: bytes, now_ns: int) -> None:
         last = not openflow.more_follows(message)

@@ -48,7 +48,6 @@ class Runtime:
             settings.ovsdb, datapath=settings.datapath, controller=f"tcp:{settings.listen}"
         )
         self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
-        self._warm_up = tunnels.WarmUp()
         self._reconciled: Desired | None = None
         self._told_settled: frozenset[str] | None = None
 
@@ -139,8 +138,6 @@ class Runtime:
 
     def _turn_time(self) -> None:
         self.tell(events.Tick(time.time()))
-        if self._reconciled:
-            self._warm_up.run(self._reconciled, time.monotonic())
         time.sleep(TICK_S)
 
     def _serve_metrics(self) -> None:

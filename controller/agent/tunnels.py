@@ -4,22 +4,20 @@
 2. A pair of hosts of which at least one is a gateway has, at both, a port of its own that only
    carries BFD (RFC 5880): OVS answers there in 300 ms at most whether the other is reachable.
 3. A host that cannot take packets yet says so by BFD, and counts as unreachable until it can.
-4. A userspace tunnel loses packets until the address of its far end is resolved: so every host
-   says something to every other host, from the start and once a minute.
+4. A userspace tunnel loses the first packet to a far end, because its MAC is not known yet.  That
+   packet is a greeting which means nothing and is dropped there.
 """
 
 from __future__ import annotations
 
-import contextlib
-import socket
 from collections.abc import Iterable, Mapping
-from ipaddress import ip_address
 
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, Peer
 from onehop.controller.agent.switch import SwitchPort, device_name
+from onehop.engine import openflow
 
-DISCARD = 9  # the port of the discard service (RFC 863)
-REPEAT_S = 60.0
+# To nobody, from nobody, of the type for experiments (IEEE 802, section 9.2.3).
+GREETING = bytes(12) + b"\x88\xb5" + bytes(46)
 BFD_KEY = "0"  # VXLAN network identifier 0 is never given to a port or a bridge
 BFD = (("enable", "true"), ("min_rx", "100"), ("min_tx", "100"), ("mult", "3"))
 
@@ -60,27 +58,9 @@ def _path_down(*, down: bool) -> tuple[str, str]:
     return ("cpath_down", "true" if down else "false")
 
 
-class WarmUp:
-    """Datagrams to every other host that make the tunnels' far ends known."""
-
-    def __init__(self) -> None:
-        self._due_s = 0.0
-        self._said: tuple[str, tuple[Peer, ...]] = ("", ())
-
-    def run(self, desired: Desired, now_s: float) -> None:
-        """Say something to all others if the minute is over or they have changed; never waits."""
-        said = (desired.tunnel_address, desired.peers)
-        if now_s >= self._due_s or said != self._said:
-            self._said, self._due_s = said, now_s + REPEAT_S
-            say(desired.tunnel_address, (peer.address for peer in desired.peers))
-
-
-def say(source: str, addresses: Iterable[str]) -> None:
-    """Send one empty datagram from `source` to each of `addresses`, where that is possible."""
-    family = socket.AF_INET6 if ip_address(source).version == 6 else socket.AF_INET
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        sock.bind((source, 0))
-        for address in addresses:
-            with contextlib.suppress(OSError):
-                sock.sendto(b"", (address, DISCARD))
+def greeting(tunnel_ofport: int, peers: Iterable[Peer]) -> bytes:
+    """Messages that have the switch send each of `peers` something that is dropped there."""
+    return b"".join(
+        openflow.packet_out(GREETING, [("set_tunnel", p.address, 0), ("output", tunnel_ofport)])
+        for p in peers
+    )

@@ -45,7 +45,7 @@ class Cloud(NamedTuple):
     vm3: Node
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
     with contextlib.ExitStack() as stack:
         world = World(Net(stack), stack)

@@ -1,11 +1,9 @@
-"""Tunnel ports and BFD between two real switches, and the datagrams that warm tunnels up."""
+"""Tunnel ports and BFD between two real switches."""
 
 from __future__ import annotations
 
-import contextlib
 import signal
-import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from functional.nodes import Net, Ovs, connected, settle, until
 
@@ -58,40 +56,7 @@ def test_bfd_sees_a_far_host_start_serving_stop_and_come_back(net: Net) -> None:
         until(sees(up=True), "back")
 
 
-def test_every_other_host_hears_from_a_host_once_a_minute(net: Net) -> None:
-    node = net.node("warm")
-    for address in ("192.0.2.1", "192.0.2.2", "192.0.2.3"):
-        node.ip("addr", "add", f"{address}/32", "dev", "lo")
-    others = (Peer("b", "192.0.2.2"), Peer("gone", "203.0.113.9"), Peer("c", "192.0.2.3"))
-    desired = Desired(host="a", tunnel_address="192.0.2.1", peers=others)
-    warm_up = tunnels.WarmUp()
-    with net.inside(node), listening("192.0.2.2") as b, listening("192.0.2.3") as c:
-        warm_up.run(desired, 100.0)
-        assert (heard(b), heard(c)) == (["192.0.2.1"], ["192.0.2.1"])
-        warm_up.run(desired, 159.0)
-        assert heard(b) == []
-        warm_up.run(desired, 161.0)
-        assert heard(b) == ["192.0.2.1"]
-
-
 def test_host_is_isolated_when_it_reaches_none_of_those_it_watches() -> None:
     assert tunnels.isolated({"a": False, "b": False})
     assert not tunnels.isolated({"a": False, "b": True})
     assert not tunnels.isolated({})
-
-
-@contextlib.contextmanager
-def listening(address: str) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.setblocking(False)
-        sock.bind((address, tunnels.DISCARD))
-        yield sock
-
-
-def heard(sock: socket.socket) -> list[str]:
-    """Who has said something since the last call (on one machine, that is there at once)."""
-    found = []
-    with contextlib.suppress(BlockingIOError):
-        while True:
-            found.append(sock.recvfrom(64)[1][0])
-    return found
