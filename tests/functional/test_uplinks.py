@@ -17,6 +17,7 @@ from onehop.controller.agent.desired import Desired, Uplink
 from onehop.controller.agent.switch import Switch, SwitchPort
 from onehop.engine.model import BgpPeer, LearnedRoute
 
+HOST = f"oh{os.getpid()}"  # names the namespace: two test runs do not meet
 OWN, OWN6 = "198.51.100.0/24", "2001:db8:1::/48"
 OUTSIDE, OUTSIDE6 = "203.0.113.0/24", "2001:db8:2::/48"
 UPLINK = Uplink(
@@ -67,7 +68,7 @@ class Gateway:
 
     def start(self, uplink: Uplink = UPLINK) -> uplinks.Uplinks:
         """An agent's part of the work, from nothing or over what another one left."""
-        started = uplinks.Uplinks("g1", str(self.run_dir), self._on_routes)
+        started = uplinks.Uplinks(HOST, str(self.run_dir), self._on_routes)
         self.started.append(started)
         started.reconcile([uplink])
         return started
@@ -99,7 +100,7 @@ class Gateway:
 
     @property
     def namespace(self) -> str:
-        return uplinks.namespace("g1", UPLINK.port)
+        return uplinks.namespace(HOST, UPLINK.port)
 
     @property
     def pids(self) -> list[int]:
@@ -126,7 +127,7 @@ class Gateway:
     def _plug(self) -> None:
         """Both devices in the bridge, as the agent plugs them: FRR's one before it is there."""
         here = Switch(self.ovs.remote, datapath="netdev", controller="tcp:127.0.0.1:6653")
-        desired = Desired(host="g1", tunnel_address="127.0.0.1", uplinks=(UPLINK,))
+        desired = Desired(host=HOST, tunnel_address="127.0.0.1", uplinks=(UPLINK,))
         here.reconcile([SwitchPort(UPLINK.device, UPLINK.port), *uplinks.ports(desired)])
 
         def numbered() -> bool:
@@ -150,7 +151,7 @@ def gateway() -> Iterator[Gateway]:
         stack.enter_context(gateway.net.inside(gateway.node))
         yield gateway
         gateway.stop()
-        uplinks.clean("g1", str(gateway.run_dir))
+        uplinks.clean(HOST, str(gateway.run_dir))
 
 
 def test_announces_nothing_until_told_and_learns_meanwhile(gateway: Gateway) -> None:
@@ -237,7 +238,7 @@ def test_clean_leaves_nothing_of_a_dead_agent(gateway: Gateway) -> None:
     until(lambda: started.status()["up1"]["state"] == "running", "running")
     before = gateway.pids
     gateway.stop()
-    uplinks.clean("g1", str(gateway.run_dir))
+    uplinks.clean(HOST, str(gateway.run_dir))
     assert_nothing_left(gateway, before)
 
 
