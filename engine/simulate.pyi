@@ -16,5 +16,8 @@ class Simulator:
     def unreachable(self, packet: bytes, in_port: str, now_ns: int = 0) -> Verdict:
         """The same where the next hop's MAC is not to be had."""
 
+    def repeat(self, packet: bytes, in_port: str, times: int) -> None:
+        """Parse and walk so often and look at no verdict: for measurements."""
+
     def apply(self, verdict: Verdict) -> list[int]:
         """Learn what was learned; returns the tags of what that changed."""

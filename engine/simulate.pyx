@@ -97,8 +97,30 @@ class Simulator:
     def unreachable(self, packet, in_port, now_ns=0):
         return simulated(self.topology, packet, in_port, now_ns, self.seed, True)
 
+    def repeat(self, packet, in_port, times):
+        repeat(self.topology, packet, in_port, times, self.seed)
+
     def apply(self, verdict):
         return sorted({tag for learned in verdict.learned for tag in self.topology.learn(learned)})
+
+
+cdef int repeat(
+    Topology topology, bytes packet, str in_port, uint32_t times, uint64_t seed,
+) except -1:
+    cdef Packet pkt
+    cdef const uint8_t* data = packet
+    cdef uint32_t len_bytes = <uint32_t>len(packet)
+    cdef idx_t index = topology.port_index(in_port)
+    cdef Verdict* out = <Verdict*>malloc(sizeof(Verdict))
+    cdef uint32_t i
+    if out == NULL:
+        raise MemoryError
+    with nogil:
+        for i in range(times):
+            if parse(&pkt, data, len_bytes, index) == 0:
+                simulate(topology.topo, &pkt, out, 0, seed)
+    free(out)
+    return 0
 
 
 cdef object simulated(
