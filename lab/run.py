@@ -162,7 +162,8 @@ def show(result: Result) -> None:
 
 def verdict(result: Result) -> Table:
     """The checks; those that failed stand out."""
-    table = Table(title=f"{result.scenario}: {'passed' if result.passed else 'FAILED'}", box=None)
+    title = f"{result.scenario}: {'passed' if result.passed else 'FAILED'}"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("")
     table.add_column("check")
     table.add_column("measured")

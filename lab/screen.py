@@ -59,7 +59,9 @@ class Screen:
         self._history.append(rate.bps)
 
     def _line(self, what: str) -> None:
-        self.console.print(f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {what}")
+        self.console.print(
+            f"[dim]{time.monotonic() - self._began:6.1f} s[/dim]  {what}", highlight=False
+        )
 
     def _render(self) -> RenderableType:
         seconds = time.monotonic() - self._began
