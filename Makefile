@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(or $(shell command -v uv),build/uv/bin/uv)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# In place and piece by piece: only what changed is compiled again.
+BUILD = $(BIN)/python setup.py --quiet build_ext --inplace --parallel $(shell nproc)
 SOURCES := $(wildcard engine/*.pyx engine/*.pxd) setup.py pyproject.toml
 
 .PHONY: help setup packages lab test bench bench-quick lint debug clean
@@ -22,8 +24,12 @@ $(VENV)/.installed: requirements.lock build-constraints.txt | packages
 	$(UV) pip sync --quiet --python $(VENV) --build-constraints build-constraints.txt requirements.lock
 	@touch $@
 
-$(VENV)/.built: $(VENV)/.installed $(SOURCES)
-	$(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+$(VENV)/.linked: $(VENV)/.installed setup.py pyproject.toml
+	ONEHOP_LINK_ONLY=1 $(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.linked $(SOURCES)
+	$(BUILD)
 	@touch $@
 
 setup: packages $(VENV)/.built  ## packages, virtual environment in .venv, Cython build
@@ -47,9 +53,9 @@ lint: setup  ## formatting, style, types, layers
 	PYTHONPATH=.links $(BIN)/lint-imports --no-logo > build/imports.txt || { cat build/imports.txt; exit 1; }
 	$(BIN)/mypy
 
-debug: $(VENV)/.installed  ## rebuild the engine with bounds checks and assertions
-	rm -f $(VENV)/.built; rm -rf build/cython build/temp*
-	ONEHOP_DEBUG=1 $(UV) pip install --quiet --python $(VENV) --no-deps --no-build-isolation -e .
+debug: $(VENV)/.linked  ## rebuild the engine with bounds checks and assertions
+	rm -f $(VENV)/.built
+	ONEHOP_DEBUG=1 $(BUILD) --force
 
 clean:  ## remove what was built
 	rm -rf $(VENV) build .links reports *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

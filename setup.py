@@ -11,6 +11,7 @@ PROJECT = "onehop"
 PARTS = ("engine", "controller", "lab")
 LINKS = pathlib.Path(".links")  # onehop/engine -> engine, ...: what Cython and mypy search
 DEBUG = bool(os.environ.get("ONEHOP_DEBUG"))
+LINK_ONLY = bool(os.environ.get("ONEHOP_LINK_ONLY"))  # an editable install before `build_ext`
 
 
 def link_parts() -> str:
@@ -40,7 +41,8 @@ setup(
         f"{PROJECT}.engine": ["*.pxd", "*.pyi"],
     },
     ext_modules=cythonize(
-        extensions(),
+        [] if LINK_ONLY else extensions(),
+        nthreads=os.cpu_count() or 1,
         build_dir="build/cython",
         include_path=[link_parts()],
         compiler_directives={
