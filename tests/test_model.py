@@ -1,5 +1,7 @@
 """The model: what a topology file may state, and how each mistake is told."""
 
+import pathlib
+
 import msgspec
 import pytest
 from hypothesis import given, settings
@@ -497,3 +499,13 @@ def test_any_text_is_read_or_refused(start: int, gone: int, added: str) -> None:
         assert error.problems
     else:
         assert model.load(model.dump(topology)) == topology
+
+
+def test_the_documented_file_is_sound() -> None:
+    page = (pathlib.Path(__file__).parent.parent / "docs/topology.md").read_text()
+    topology = model.load(page.split("```yaml\n")[1].split("```")[0])
+    assert all(getattr(topology, kind.PLURAL) for kind in model.STATED)
+    for kind in model.STATED:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{kind.PLURAL}`"))
+        for field in fields_of(kind):
+            assert field.name in row and (f"**{field.name}**" in row) is field.required

@@ -43,7 +43,7 @@ class Runtime:
         self.core = Core(settings)
         self.connection: Connection | None = None
         self._lock = _only_one(settings)
-        self._store = Store(settings.store)
+        self._store = Store(settings.store, pause=lambda: time.sleep(0))
         self._switch = switch.Switch(
             settings.ovsdb, datapath=settings.datapath, controller=f"tcp:{settings.listen}"
         )

@@ -42,6 +42,7 @@ class Replica:
         self.idl = _Idl(remote, helper, self._pause)
         reconnect = self.idl._session.reconnect
         reconnect.min_backoff, reconnect.max_backoff = BACKOFF_MS  # its setter refuses < 1 s
+        self.synced = False  # whether the store's content has ever been seen
         self.known: dict[Ident, Resource] = {}
         self._rows: dict[Ident, Any] = {}
         self._idents: dict[Any, Ident] = {}  # by the row's UUID
@@ -52,11 +53,6 @@ class Replica:
         """Whether the server can be asked now."""
         idl = self.idl
         return bool(idl._session.is_connected() and idl.state == idl.IDL_S_MONITORING)
-
-    @property
-    def synced(self) -> bool:
-        """Whether the store's content has ever been seen."""
-        return bool(self.idl.has_ever_connected())
 
     def run(self) -> None:
         """Take in what the server sent."""
@@ -86,6 +82,7 @@ class Replica:
         present = [(table, uuid) for table in TABLES for uuid in self.idl.tables[table].rows]
         gone = self._idents.keys() - {uuid for _, uuid in present}
         self._read([*(("", uuid) for uuid in gone), *present])
+        self.synced = True
 
     def _read(self, touched: Iterable[tuple[str, Any]]) -> None:
         """Read rows by (table, UUID); those that are gone first: another may have the name."""
