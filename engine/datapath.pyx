@@ -30,6 +30,7 @@ from onehop.engine.openflow cimport (
 from onehop.engine.packet cimport Packet, parse
 from onehop.engine.share cimport Shares, share_set, share_take, share_tell
 from onehop.engine.simulate cimport simulate, solicit, unreachable
+from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
 from onehop.engine.translate cimport ofport_of
 from onehop.engine.verdict cimport AWAIT, LOOP, Seen
@@ -282,6 +283,9 @@ cdef class Datapath:
         self.refresh(now_ns)
         self.each_stat(stats_reply, now_ns, True)
         return self.take_out()
+
+    def uses(self, tag: int) -> bool:
+        return tagged_has(&self.hot.flows.tagged, tag)
 
     def forget(self):
         flows_clear(&self.hot.flows)

@@ -40,4 +40,6 @@ cdef uint32_t tagged_add(
 cdef void tagged_remove(Tagged* index, uint32_t first_link) noexcept nogil
 # Append the flows with this tag to `found`, as uint32_t.
 cdef int tagged_find(const Tagged* index, tag_t tag, Buffer* found) except -1 nogil
+# Whether any flow has this tag.
+cdef bint tagged_has(const Tagged* index, tag_t tag) noexcept nogil
 cdef void tagged_clear(Tagged* index) noexcept nogil

@@ -49,6 +49,10 @@ cdef int tagged_find(const Tagged* index, tag_t tag, Buffer* found) except -1 no
     return 0
 
 
+cdef bint tagged_has(const Tagged* index, tag_t tag) noexcept nogil:
+    return find_entry(index, tag) != 0
+
+
 cdef void tagged_clear(Tagged* index) noexcept nogil:
     free(index.entries)
     free(index.links)

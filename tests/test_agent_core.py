@@ -120,6 +120,17 @@ def test_mac_that_was_learned_goes_to_the_store():
     assert bench.rows(LearnedMac) == {row.name: row}
 
 
+def test_mac_is_forgotten_when_its_flows_are_gone():
+    unstated = Port(name="vm9", device="n1", host="c1", interface="tap9", tunnel_key=9)
+    bench = Bench([*network(), unstated]).boot(c1_ports() | {"tap9": port("tap9", 9)})
+    bench.receive(9, datagram("02:00:00:00:00:99", MAC2, "10.0.0.99", "10.0.0.12"))
+    bench.put(*bench.rows(LearnedMac).values())  # as the store tells it
+    bench.pass_time(60)
+    assert bench.rows(LearnedMac)
+    bench.pass_time(60)
+    assert not bench.rows(LearnedMac)
+
+
 def test_flow_that_nobody_uses_is_removed_and_one_in_use_stays():
     bench = Bench().boot()
     bench.receive(TAP1, TO_VM2)
