@@ -59,8 +59,8 @@ cdef int at_bridge(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
 cdef void learn(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     """A stated MAC stays where it is stated."""
     cdef const uint8_t* mac = walk.pkt.key.eth_src
-    cdef const Entry* entry = look_up_mac(walk, bridge, ANY_VLAN, mac)
-    if entry != NULL:
+    cdef const Entry* entry
+    if is_stated(walk, bridge, mac, NONE, 0):
         return
     entry = look_up_mac(walk, bridge, vlan_id(walk), mac)
     if entry != NULL and entry.port == in_port:
@@ -70,6 +70,22 @@ cdef void learn(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     walk.out.learn_vlan = vlan_id(walk)
     memcpy(walk.out.learn_mac, mac, 6)
     tell(walk, S_LEARNS, bridge, in_port, walk.out.learn_vlan, mac, 6)
+
+
+cdef bint is_stated(
+    Walk* walk, idx_t bridge, const uint8_t* mac, idx_t came_by, uint32_t depth,
+) noexcept nogil:
+    """Whether a bridge of the segment states this MAC."""
+    cdef const Device* device = &walk.topo.devices[bridge]
+    cdef idx_t far
+    cdef uint32_t i
+    if look_up_mac(walk, bridge, ANY_VLAN, mac) != NULL:
+        return True
+    for i in range(device.n_interior):
+        far = linked(walk, bridge, device.interior[i], came_by, depth)
+        if far != NONE and is_stated(walk, walk.topo.ports[far].device, mac, far, depth + 1):
+            return True
+    return False
 
 
 cdef inline uint16_t vlan_id(Walk* walk) noexcept nogil:
@@ -189,42 +205,43 @@ cdef const uint8_t* answer_for(
     Walk* walk, idx_t bridge, uint8_t family, const uint8_t* ip,
 ) noexcept nogil:
     """The MAC to answer with. Whoever asks for what it has itself gets no answer from us."""
-    cdef const uint8_t* mac
+    cdef const Entry* entry
     if walk.is_crafted or walk.pkt.key.vlan_tci & VLAN_PRESENT:
         return NULL
-    mac = known_mac(walk, bridge, family, ip)
-    if mac == NULL or memcmp(mac, walk.pkt.key.eth_src, 6) == 0:
+    entry = known_neighbor(walk, bridge, family, ip)
+    if entry == NULL or memcmp(entry.mac, walk.pkt.key.eth_src, 6) == 0:
         return NULL
     tell(walk, S_ANSWERS, bridge, NONE, family, ip, 16)
-    return mac
+    return entry.mac
 
 
-cdef const uint8_t* known_mac(
+cdef const Entry* known_neighbor(
     Walk* walk, idx_t bridge, uint8_t family, const uint8_t* ip,
 ) noexcept nogil:
-    return find_mac(walk, bridge, family, ip, NONE, 0)
+    return find_neighbor(walk, bridge, family, ip, NONE, 0)
 
 
-cdef const uint8_t* find_mac(
+cdef const Entry* find_neighbor(
     Walk* walk, idx_t bridge, uint8_t family, const uint8_t* ip, idx_t came_by, uint32_t depth,
 ) noexcept nogil:
+    """What is stated on any bridge of the segment comes before what is learned on a nearer one."""
     cdef Subject subject = neighbor_subject(bridge, family, ip)
-    cdef const Entry* entry = find(&walk.topo.known, &subject)
+    cdef const Entry* found = find(&walk.topo.known, &subject)
     cdef const Device* device = &walk.topo.devices[bridge]
-    cdef const uint8_t* mac
+    cdef const Entry* entry
     cdef idx_t far
     cdef uint32_t i
     add_tag(walk, neighbor_tag(walk.topo, bridge, ip))
     tell(walk, S_TAG_NEIGHBOR, bridge, NONE, family, ip, 16)
-    if entry != NULL:
-        return entry.mac
     for i in range(device.n_interior):
+        if found != NULL and found.stated:
+            return found
         far = linked(walk, bridge, device.interior[i], came_by, depth)
         if far != NONE:
-            mac = find_mac(walk, walk.topo.ports[far].device, family, ip, far, depth + 1)
-            if mac != NULL:
-                return mac
-    return NULL
+            entry = find_neighbor(walk, walk.topo.ports[far].device, family, ip, far, depth + 1)
+            if entry != NULL and (found == NULL or entry.stated):
+                found = entry
+    return found
 
 
 cdef bint is_router_mac(Walk* walk, idx_t bridge, const uint8_t* mac) noexcept nogil:

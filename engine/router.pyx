@@ -11,7 +11,7 @@ Fragments are scored by their addresses alone, so that all of a packet go one wa
 
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.bridge cimport known_mac
+from onehop.engine.bridge cimport known_neighbor
 from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t, uint64_t
 from onehop.engine.craft cimport (
     HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, arp_reply, arp_request,
@@ -125,13 +125,13 @@ cdef void meet(
 ) noexcept nogil:
     """Note who is on the port's link, unless that is known or cannot be."""
     cdef const Port* port = &walk.topo.ports[index]
-    cdef Subject subject = neighbor_subject(port.place, family, ip)
-    cdef const Entry* entry = find(&walk.topo.known, &subject)
+    cdef const Entry* entry
     cdef Seen* seen
     if mac[0] & 1 or is_zero(mac, 6):
         return
     if not is_on_link(port, family, ip) or is_own(port, family, ip):
         return
+    entry = neighbor(walk, port, family, ip)
     if entry != NULL and (entry.stated or memcmp(entry.mac, mac, 6) == 0):
         return
     if walk.out.n_neighbors == MAX_NEIGHBORS:
@@ -349,18 +349,18 @@ cdef uint64_t transport_word(Walk* walk) noexcept nogil:
 cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     cdef const Port* egress = &walk.topo.ports[route.port]
     cdef const uint8_t* next_hop = walk.pkt.key.ip_dst
-    cdef const uint8_t* mac
+    cdef const Entry* entry
     if route.has_gateway:
         next_hop = route.gateway
     else:
         see_ip_dst(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
     tell(walk, S_NEXT_HOP, egress.device, route.port, family_of(walk), next_hop, 16)
     add_tag(walk, egress.tag)
-    mac = neighbor_mac(walk, egress, family_of(walk), next_hop)
-    if mac == NULL:
+    entry = neighbor(walk, egress, family_of(walk), next_hop)
+    if entry == NULL:
         return want(walk, in_port, route.port, next_hop)
     memcpy(walk.pkt.key.eth_src, egress.mac, 6)
-    memcpy(walk.pkt.key.eth_dst, mac, 6)
+    memcpy(walk.pkt.key.eth_dst, entry.mac, 6)
     walk.eth_rewritten = 1
     walk.is_settled = 0
     walk.pkt.key.ip_ttl -= 1
@@ -368,18 +368,17 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     return leave(walk, route.port)
 
 
-cdef const uint8_t* neighbor_mac(
+cdef const Entry* neighbor(
     Walk* walk, const Port* port, uint8_t family, const uint8_t* ip,
 ) noexcept nogil:
+    """What is known of an address on the port's link, or NULL."""
     cdef Subject subject
-    cdef const Entry* entry
     if not port.place & PLACE_IS_PORT:
-        return known_mac(walk, port.place, family, ip)
+        return known_neighbor(walk, port.place, family, ip)
     subject = neighbor_subject(port.place, family, ip)
-    entry = find(&walk.topo.known, &subject)
     add_tag(walk, neighbor_tag(walk.topo, port.place, ip))
     tell(walk, S_TAG_NEIGHBOR, NONE, port.place & ~<uint32_t>PLACE_IS_PORT, family, ip, 16)
-    return entry.mac if entry != NULL else NULL
+    return find(&walk.topo.known, &subject)
 
 
 cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) noexcept nogil:

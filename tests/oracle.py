@@ -150,7 +150,9 @@ class Walk:
 
     def _learn(self, port: model.Port, frame: Frame) -> None:
         bridge, vlan, mac = port.device, frame.vlan_id, frame.src
-        if not self.world.is_exterior(port) or mac in self.world.stated_macs(bridge):
+        segment = self.world.segment(bridge)
+        is_stated = any(mac in self.world.stated_macs(name) for name in segment)
+        if not self.world.is_exterior(port) or is_stated:
             return
         self.fresh[bridge, vlan, mac] = port
         if self.world.mac_here(bridge, vlan, mac) != port:
@@ -211,9 +213,9 @@ class Walk:
     def _meet(self, port: model.Port, address: Address, mac: str | None) -> None:
         if mac is None or is_group(mac) or mac == NO_MAC or address in self._own(port):
             return
-        if self.world.is_stated(port, address) or not self.world.on_link(port, address):
-            return
-        if self.world.neighbor(port, address) != mac:
+        is_stated = address in self.world.stated_neighbors(port)
+        is_news = not is_stated and self.world.neighbor(port, address) != mac
+        if is_news and self.world.on_link(port, address):
             self.out.neighbors.add((port.name, address, mac))
 
     def _ip(self, port: model.Port, frame: Frame, ip: Ip, passed: int) -> None:

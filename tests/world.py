@@ -134,16 +134,21 @@ class World:
 
     def known_addresses(self, bridge: str) -> dict[Address, str]:
         """The addresses in a bridge's segment that need no asking, and their MACs."""
-        found: dict[Address, str] = {}
+        learned: dict[Address, str] = {}
+        stated: dict[Address, str] = {}
         for name in self.segment(bridge):
             for port in self.ports(name):
-                found |= self._addresses_behind(port)
-        return found
+                peer = self.peer(port)
+                if peer is not None and self.router(peer) is not None:
+                    learned |= self.neighbor_rows(peer)
+                stated |= self._stated_behind(port)
+        return learned | stated
 
-    def _addresses_behind(self, port: model.Port) -> dict[Address, str]:
+    def _stated_behind(self, port: model.Port) -> dict[Address, str]:
+        """The addresses that are stated behind a bridge's port: a router's or a machine's."""
         peer = self.peer(port)
         if peer is not None and self.router(peer) is not None:
-            return self.neighbor_rows(peer) | self._own(peer, self.mac(peer))
+            return self._own(peer, self.mac(peer))
         if self.is_exterior(port) and port.mac:
             return self._own(port, port.mac.lower())
         return {}
@@ -175,20 +180,25 @@ class World:
         wide = (net for net in nets if net.version == 4 and net.prefixlen < 31)
         return any(address in (net.broadcast_address, net.network_address) for net in wide)
 
-    def is_stated(self, port: model.Port, address: Address) -> bool:
-        """Whether somebody on the link of a router's port states `address`, MAC and all."""
-        rows = [row for row in self.alive(model.Neighbor) if ip_address(row.address) == address]
-        mac = self.neighbor(port, address)
-        return mac is not None and mac not in {row.mac.lower() for row in rows}
-
     def neighbor(self, port: model.Port, address: Address) -> str | None:
         """The MAC of `address` on the link of a router's port."""
-        rows, peer = self.neighbor_rows(port), self.peer(port)
+        stated, peer = self.stated_neighbors(port), self.peer(port)
+        if peer is None or self.router(peer) is not None:
+            return (self.neighbor_rows(port) | stated).get(address)
+        return (self.known_addresses(peer.device) | stated).get(address)
+
+    def stated_neighbors(self, port: model.Port) -> dict[Address, str]:
+        """The addresses on the link of a router's port that are stated, and their MACs."""
+        peer = self.peer(port)
         if peer is None:
-            return rows.get(address)
+            return {}
         if self.router(peer) is not None:
-            return (rows | self._own(peer, self.mac(peer))).get(address)
-        return (rows | self.known_addresses(peer.device)).get(address)
+            return self._own(peer, self.mac(peer))
+        found: dict[Address, str] = {}
+        for bridge in self.segment(peer.device):
+            for other in self.ports(bridge):
+                found |= self._stated_behind(other)
+        return found
 
     def routes(self, router: str, source: Address, destination: Address) -> list[Hop]:
         """The best routes of a router: more than one where they are equal."""
