@@ -23,12 +23,19 @@ def change(topology: Topology, step: Change) -> set[int]:
     return tags
 
 
-def fresh(world: World) -> Simulator:
+def fresh(scene: Scene, world: World) -> Simulator:
     """A topology compiled in one step from what `world` holds."""
     simulator = compiled([row for rows in world.rows.values() for row in rows.values()])
+    for machine in scene.machines:
+        simulator.topology.port_index(machine.port)
     for host in world.dead:
         simulator.topology.set_host_alive(host, False)
     return simulator
+
+
+def mask_of(verdict: Verdict) -> dict[str, tuple[int, int]]:
+    """But for the port: two topologies number their ports as they meet them."""
+    return {name: bits for name, bits in verdict.match.items() if name != "in_port"}
 
 
 def fate(verdict: Verdict) -> tuple[object, ...]:
@@ -45,12 +52,12 @@ def test_a_changed_topology_is_like_one_compiled_afresh(
         step = choose.draw(changes(scene, world))
         apply(world, step)
         change(simulator.topology, step)
-    anew = fresh(world)
+    anew = fresh(scene, world)
     for _ in range(4):
         in_port, packet = choose.draw(traffic.packets(scene))
         now, then = simulator.simulate(packet, in_port), anew.simulate(packet, in_port)
         assert fate(now) == fate(then)
-        assert now.match == then.match
+        assert mask_of(now) == mask_of(then)
 
 
 @thorough

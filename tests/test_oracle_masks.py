@@ -47,6 +47,15 @@ def is_punted(verdict: Verdict, packet: bytes) -> bool:
     return hops > 0 and int(parser.parse_key(packet)["ip_ttl"]) <= hops
 
 
+def is_malformed(packet: bytes) -> bool:
+    """Neighbor discovery whose hop limit was changed: dropped by whoever looks, never learned."""
+    try:
+        parser.parse_key(packet)
+    except ValueError:
+        return True
+    return False
+
+
 @st.composite
 def variants(draw: st.DrawFn, packet: bytes, match: Match) -> bytes:
     """`packet` with some of the bits changed that `match` leaves open."""
@@ -108,6 +117,8 @@ def test_packets_that_differ_in_unmasked_bits_fare_the_same(
             continue
         assert covers(without_port(verdict), packet)
         other = choose.draw(variants(packet, without_port(verdict)))
+        if is_malformed(other):
+            continue
         again = simulator.simulate(other, in_port)
         assert is_punted(verdict, other) or fate(again) == fate(verdict), other.hex()
         assert not again.learned

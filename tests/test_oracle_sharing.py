@@ -12,7 +12,7 @@ from onehop.engine import model
 from onehop.engine.simulate import Simulator
 from onehop.engine.topology import Topology
 
-CONNECTIONS = 3000
+CONNECTIONS = 1200
 UPLINKS = ("up0", "up1", "up2")
 VMS = {4: ("10.0.0.11", "198.51.100.7", "10.0.0.1"), 6: ("fd00::11", "2001:db8::7", "fd00::1")}
 
@@ -90,7 +90,7 @@ def topology() -> Topology:
 def test_three_equal_routes_get_a_third_each(topology: Topology, version: int) -> None:
     shares = Counter(uplinks_of(Simulator(topology), version))
     assert set(shares) == set(UPLINKS)
-    assert all(abs(share / CONNECTIONS - 1 / 3) < 0.04 for share in shares.values())
+    assert all(abs(share / CONNECTIONS - 1 / 3) < 0.05 for share in shares.values())
 
 
 def test_a_connection_takes_the_same_way_from_every_host(topology: Topology) -> None:
@@ -108,7 +108,7 @@ def test_every_agent_that_compiles_the_same_topology_chooses_the_same(topology: 
 def test_another_seed_shares_otherwise(topology: Topology) -> None:
     one, other = uplinks_of(Simulator(topology)), uplinks_of(Simulator(topology, seed=1))
     same = sum(a == b for a, b in zip(one, other, strict=True))
-    assert abs(same / CONNECTIONS - 1 / 3) < 0.04
+    assert abs(same / CONNECTIONS - 1 / 3) < 0.05
 
 
 @pytest.mark.parametrize("how", ["host", "route", "status", "admin"])
@@ -118,7 +118,7 @@ def test_removing_one_of_three_moves_only_its_share(topology: Topology, how: str
     after = uplinks_of(Simulator(topology))
     moved = {n for n in range(CONNECTIONS) if before[n] != after[n]}
     assert moved == {n for n in range(CONNECTIONS) if before[n] == "up1"}
-    assert abs(Counter(after)["up0"] / CONNECTIONS - 1 / 2) < 0.04
+    assert abs(Counter(after)["up0"] / CONNECTIONS - 1 / 2) < 0.05
 
 
 def take_away(topology: Topology, how: str) -> None:
@@ -151,7 +151,7 @@ def test_a_fourth_uplink_takes_a_quarter_from_all_and_moves_nothing_else(
     after = uplinks_of(Simulator(topology))
     moved = [n for n in range(CONNECTIONS) if before[n] != after[n]]
     assert {after[n] for n in moved} == {"up3"}
-    assert abs(len(moved) / CONNECTIONS - 1 / 4) < 0.04
+    assert abs(len(moved) / CONNECTIONS - 1 / 4) < 0.05
 
 
 def test_every_packet_of_a_connection_takes_one_way(topology: Topology) -> None:

@@ -1,5 +1,7 @@
 """The engine's walk against the oracle: random topologies, random sequences of packets."""
 
+import os
+
 import traffic
 from agreement import disagreement, neighbors_of
 from hypothesis import HealthCheck, given, settings
@@ -15,7 +17,7 @@ from onehop.engine.simulate import Simulator
 from onehop.engine.topology import Topology
 
 thorough = settings(
-    max_examples=150,
+    max_examples=int(os.environ.get("ONEHOP_EXAMPLES", "60")),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

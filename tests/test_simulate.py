@@ -70,11 +70,8 @@ def test_provider() -> None:
     for number in (4, 5, 6, 7):
         assert [o.port[:-1] for o in steps[number].outputs] == ["uplink"]
     assert [o.port for o in steps[8].outputs] == ["vm1"]
-    hops = []
-    for number in (9, 10):
-        (answer,) = steps[number].emitted_outputs
-        hops.append((answer.port, packet.parse_key(answer.packet)["ipv4_src"]))
-    assert hops == [("uplink1", "10.56.1.2"), ("uplink1", "10.255.0.2")]
+    answers = [steps[number].emitted_outputs[0].packet for number in (9, 10)]
+    assert [packet.parse_key(a)["ipv4_src"] for a in answers] == ["10.56.1.2", "10.255.0.2"]
     assert [o.port for o in steps[11].outputs] == ["vm2"]
 
 
