@@ -52,3 +52,9 @@ def more_follows(data: bytes) -> bool:
     """Whether a multipart reply says that further parts will come."""
 
 def barrier_request(xid: int) -> bytes: ...
+def async_config() -> bytes:
+    """What a controller wants to be told of: to be sent once per connection.
+
+    Packets without a flow, packets for the controller, packets whose TTL runs out (which OVS
+    keeps for itself unless asked), and ports.
+    """

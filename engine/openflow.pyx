@@ -27,6 +27,9 @@ cdef enum:
     OFPMP_FLOW = 1
     OFPIT_APPLY_ACTIONS = 4
     OFPAT_SET_FIELD = 25
+    OFPT_SET_ASYNC = 28
+    OFPR_NO_MATCH = 0
+    OFPR_ACTION = 1
 
 
 # --- in
@@ -331,3 +334,11 @@ def more_follows(data: bytes) -> bool:
 
 def barrier_request(xid: int) -> bytes:
     return message(OFPT_BARRIER_REQUEST, xid, b"")
+
+
+def async_config() -> bytes:
+    packets = 1 << OFPR_NO_MATCH | 1 << OFPR_ACTION | 1 << OFPR_INVALID_TTL
+    ports = 7  # added, deleted, changed
+    return message(OFPT_SET_ASYNC, 0, b"".join(
+        integer(which, 4) for which in (packets, packets, ports, ports, 0, 0)
+    ))

@@ -60,6 +60,7 @@ class FakeSwitch:
         self.to_agent = bytearray()  # what the switch says
         self.outs: list[Out] = []  # what left since `take`
         self.messages: list[str] = []  # names of the messages that came
+        self.tells_of_ttl = False  # as a real one: only when asked
         self._desc = ofproto_protocol.ProtocolDesc(ofproto_v1_3.OFP_VERSION)
 
     def write(self, data: bytes) -> None:
@@ -106,6 +107,9 @@ class FakeSwitch:
             case ofproto_v1_3.OFPT_MULTIPART_REQUEST:
                 self.messages.append("flow_stats")
                 self._flow_stats(raw, xid)
+            case ofproto_v1_3.OFPT_SET_ASYNC:
+                self.messages.append("set_async")
+                self.tells_of_ttl = bool(raw[11] & 1 << TTL_REASON)
             case _:
                 raise AssertionError(f"unexpected message of type {kind}")
 
@@ -168,7 +172,8 @@ class FakeSwitch:
                     metadata = value
                 case parser13.OFPActionDecNwTtl():
                     if (ttl := _ttl(data)) <= 1:
-                        self._packet_in(in_port, data, TTL_REASON, cookie, metadata)
+                        if self.tells_of_ttl:
+                            self._packet_in(in_port, data, TTL_REASON, cookie, metadata)
                         return
                     data = write(data, "ttl", ttl - 1)
                 case parser13.OFPActionSetField(key=key, value=value):

@@ -104,6 +104,7 @@ class Rig:
         self.effects: list[Effect] = []
         self.now_ns = 1_000_000_000
         self.restart(**options)
+        self.switch.write(openflow.async_config())
         self.switch.write(openflow.static_flow(openflow.STATIC | 1, 0, {}, [("controller",)]))
 
     def restart(self, **options: int) -> None:
