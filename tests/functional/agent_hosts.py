@@ -75,18 +75,19 @@ class Host:
         self.node = world.net.node(name)
         world.plug(self.node, "eth0")
         self.ovs = world.net.switch(self.node)
-        self.boot(address)
+        self._address = address
+        self._boot()
         self.run_dir = world.net.folder / f"run-{name}"
         self._log: IO[str] | None = None
         self._agent: subprocess.Popen[bytes] | None = None
         world.stack.callback(self.kill_agent)
 
-    def boot(self, address: str) -> None:
+    def _boot(self) -> None:
         """The underlay's end, in the userspace datapath."""
         self.ovs.vsctl("--may-exist", "add-br", "br-phy", "--", "set", "bridge", "br-phy",
                        "datapath_type=netdev", "--", "--may-exist", "add-port", "br-phy",
                        "eth0")  # fmt: skip
-        self.node.ip("address", "replace", f"{address}/24", "dev", "br-phy")
+        self.node.ip("address", "replace", f"{self._address}/24", "dev", "br-phy")
         self.node.ip("link", "set", "br-phy", "up")
 
     def start_agent(self) -> None:
@@ -95,7 +96,9 @@ class Host:
         self.run_dir.mkdir(exist_ok=True)
         with (self._world.net.folder / f"{self.name}.log").open("a") as log:
             self._agent = subprocess.Popen(
-                ["ip", "netns", "exec", self.node.name, *command],
+                # `ip netns exec` would give each agent mounts of its own, and hide FRR's
+                # namespace from the next one.
+                ["nsenter", f"--net={namespaces.ROOT}/{self.node.name}", *command],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "OVS_RUNDIR": self.ovs.remote.removeprefix("unix:")[:-8]},
             )  # fmt: skip
@@ -105,6 +108,31 @@ class Host:
             self._agent.send_signal(signal.SIGKILL)
             self._agent.wait()
             self._agent = None
+
+    def kill(self) -> None:
+        """The machine stops: all that runs here ends at once."""
+        for pid in namespaces.run("ip", "netns", "pids", self.node.name).split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        for place in (self.run_dir / "frr").glob("*/*.pid"):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(place.read_text()), signal.SIGKILL)
+        if self._agent:
+            self._agent.wait()
+            self._agent = None
+
+    def reboot(self) -> None:
+        """The machine boots: its switch starts without the bridge of the last time."""
+        self.ovs.start("--if-exists", "del-br", "br-int")
+        self._boot()
+        self.start_agent()
+
+    def clean(self) -> None:
+        """Remove what the agent made."""
+        self.kill_agent()
+        options = ["--host", self.name, "--ovsdb", self.ovs.remote, "--run-dir", str(self.run_dir)]
+        where = f"--net={namespaces.ROOT}/{self.node.name}"
+        subprocess.run(["nsenter", where, ONEHOP, "agent", "clean", *options], check=True)
 
     def status(self) -> dict[str, Any]:
         """What the agent says about itself; nothing where it does not answer."""

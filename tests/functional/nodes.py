@@ -130,9 +130,12 @@ class Ovs:
         namespaces.run("ovsdb-tool", "create", f"{folder}/conf.db", schema)
         self.start()
 
-    def start(self) -> None:
+    def start(self, *first: str) -> None:
+        """Start both daemons; `first` is done to the database in between, as ovs-vsctl says it."""
         remote = f"--remote=p{self.remote}"
         self._daemon("ovsdb-server", f"{self._folder}/conf.db", remote)
+        if first:
+            self.vsctl("--no-wait", *first)
         self._daemon("ovs-vswitchd", self.remote, f"--unixctl={self._folder}/vswitchd.ctl")
 
     def stop(self) -> None:
