@@ -102,7 +102,9 @@ def in_order(entries: bytes) -> bytes:
     """OXM entries in the order of FIELDS, whatever order they came in; others last."""
     found, at = [], 0
     while at < len(entries):
-        end = at + 4 + entries[at + 3]
+        end = at + 4 + entries[at + 3] if at + 4 <= len(entries) else len(entries) + 1
+        if end > len(entries):
+            raise ValueError("the last OXM entry is cut off")
         head = int.from_bytes(entries[at : at + 3], "big")
         found.append((_PLACE.get(head >> 1, len(_PLACE)), entries[at:end]))
         at = end

@@ -191,6 +191,7 @@ DYNAMIC_PRIORITY = FLOW_PRIORITY
 CONTROLLER = <uint32_t>OFPP_CONTROLLER
 IN_PORT = <uint32_t>OFPP_IN_PORT
 MAX_LEN = 0xffff
+Action = tuple[str] | tuple[str, int] | tuple[str, str, int]
 
 
 class FlowStats(NamedTuple):

@@ -217,7 +217,7 @@ def conversations() -> list[bytes]:
     ]  # fmt: skip
     found += [datagram(MAC2, "10.0.0.2"), datagram("02:00:00:00:00:42", "10.0.0.42")]
     tagged = [{"action": "set_vlan", "value": 0x6005}]
-    found += [packet.rewrite(data, tagged) for data in found[-2:]]
+    found += [packet.rewrite(data, tagged) for data in found[-1:]]
     return found + [datagram(GATEWAY, "127.0.0.1"), segment(GATEWAY, "203.0.113.9", 4000)]
 
 
