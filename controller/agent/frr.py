@@ -27,7 +27,7 @@ from onehop.controller.agent.frr_config import Block, Config, Line, commands
 
 DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order of their start
 BINARIES = Path("/usr/lib/frr")
-STATE = Path("/run/frr")  # where FRR makes a folder for each -N
+CRASHES = Path("/var/tmp/frr")
 USER = "frr"
 SOCKET_PATH_BYTES = 107  # sun_path less the final zero
 START_S, STOP_S, POLL_S = 10.0, 2.0, 0.01
@@ -88,10 +88,9 @@ class Frr:
                     os.kill(pid, number)
             with contextlib.suppress(FrrError):
                 self._await(lambda: not self.pids, STOP_S, "still there")
-        for left in (self._record, *self._folder.glob("*.vty"), *self._folder.glob("*.pid")):
-            left.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):
-            (STATE / self._namespace).rmdir()
+        for name in DAEMONS:
+            self._forget(name)
+        self._record.unlink(missing_ok=True)
 
     def configure(self, wanted: Config) -> None:
         """Change what runs to `wanted`."""
@@ -147,8 +146,7 @@ class Frr:
         files += ["--vty_socket", str(folder), "--log", f"file:{folder / name}.log"]
         if name == "bfdd":
             files += ["--bfdctl", str(folder / "bfdd.sock")]
-        # -P 0: no TCP terminal.  -N keeps whatever else has a fixed path apart.
-        options = ["-d", "-P", "0", "-N", self._namespace, "--log-level", "warnings"]
+        options = ["-d", "-P", "0", "--log-level", "warnings"]  # -P 0: no TCP terminal
         return [str(BINARIES / name), *options, *files]
 
     def _pid(self, name: str) -> int | None:
@@ -159,6 +157,16 @@ class Frr:
             arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             return pid if os.fsencode(file) in arguments else None
         return None
+
+    def _forget(self, name: str) -> None:
+        """Remove what a daemon that has ended leaves behind, its folder for crash logs too."""
+        file = self._folder / f"{name}.pid"
+        with contextlib.suppress(OSError, ValueError):
+            pid = int(file.read_text())
+            if not Path(f"/proc/{pid}/exe").exists():
+                shutil.rmtree(CRASHES / f"{name}.{pid}", ignore_errors=True)
+        for left in (file, self._folder / f"{name}.vty"):
+            left.unlink(missing_ok=True)
 
     def _answers(self, name: str) -> bool:
         with contextlib.suppress(OSError, FrrError), Terminal(self._folder / f"{name}.vty"):

@@ -252,10 +252,10 @@ def test_missing_device_is_reported_and_tried_again(gateway: Gateway) -> None:
 def assert_nothing_left(gateway: Gateway, pids: list[int]) -> None:
     assert len(pids) == 3
     assert not [pid for pid in pids if runs(pid)]
+    assert not [left for pid in pids for left in Path("/var/tmp/frr").glob(f"*.{pid}")]
     assert not namespaces.ROOT.joinpath(gateway.namespace).exists()
     assert uplinks.frr_device(UPLINK.port) not in namespaces.run("ip", "-brief", "link")
     assert not gateway.run_dir.joinpath("frr").exists()
-    assert not Path("/run/frr", gateway.namespace).exists()
 
 
 def runs(pid: int) -> bool:
