@@ -19,6 +19,7 @@ PREFIXES = (
     "0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "10.0.2.0/23", "10.0.0.11/32", "192.0.2.0/24",
     "::/0", "fd00::/16", "fd00:0:0:1::/64", "fd00:0:0:2::/63", "2001:db8::/32",
 )  # fmt: skip
+COMMON = ("0.0.0.0/0", "0.0.0.0/0", "::/0", "10.0.0.0/8")  # so that routes meet
 SOURCES = (None, None, None, "10.0.0.0/24", "10.0.0.0/8", "fd00::/64", "10.0.0.10/31")
 
 
@@ -176,7 +177,7 @@ def _uplink(router: str, n: int) -> tuple[model.Port, Machine]:
 @st.composite
 def _routes(draw: st.DrawFn, routers: list[str], ports: list[model.Port]) -> list[model.Route]:
     found: dict[tuple[str | None, ...], model.Route] = {}
-    for _ in range(draw(st.integers(1, 7)) if routers else 0):
+    for _ in range(draw(st.integers(1, 9)) if routers else 0):
         router = draw(st.sampled_from(routers))
         own = [port for port in ports if port.device == router and port.addresses]
         route = draw(_route(router, own))
@@ -187,7 +188,7 @@ def _routes(draw: st.DrawFn, routers: list[str], ports: list[model.Port]) -> lis
 
 @st.composite
 def _route(draw: st.DrawFn, router: str, own: list[model.Port]) -> model.Route:
-    destination = draw(st.sampled_from(PREFIXES))
+    destination = draw(st.sampled_from(PREFIXES if draw(st.booleans()) else COMMON))
     v6 = ":" in destination
     source = draw(st.sampled_from(SOURCES))
     fields = {"router": router, "destination": destination}

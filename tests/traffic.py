@@ -17,6 +17,10 @@ from strategies import Machine, Scene, rarely, seldom
 from onehop.engine import model
 
 ELSEWHERE = ("192.0.2.7", "198.51.100.1", "10.0.1.200", "10.0.0.99", "2001:db8::1", "fd00::99")
+STRANGE = (
+    "0.0.0.0", "127.0.0.1", "224.0.0.9", "240.0.0.1", "255.255.255.255", "10.0.0.255", "10.0.1.0",
+    "::", "::1", "ff02::1", "ff0e::9", "fe80::1", "fe80::9",
+)  # fmt: skip
 STRANGER = "06:00:00:00:00:99"
 
 
@@ -26,7 +30,7 @@ def packets(draw: st.DrawFn, scene: Scene) -> tuple[str, bytes]:
     machine = draw(st.sampled_from(scene.machines))
     v6 = draw(st.booleans())
     src = draw(_address_of(machine, scene, v6))
-    dst = draw(_some_address(scene, v6))
+    dst = draw(_some_address(scene, v6) if draw(st.booleans()) else _far(scene, machine, v6))
     mac = STRANGER if draw(rarely) else machine.mac
     kind = draw(st.sampled_from(("ip",) * 7 + ("arp", "arp", "other")))
     if kind == "arp":
@@ -42,18 +46,28 @@ def packets(draw: st.DrawFn, scene: Scene) -> tuple[str, bytes]:
 
 def _address_of(machine: Machine, scene: Scene, v6: bool) -> st.SearchStrategy[Address]:
     own = next(ip_address(a) for a in machine.addresses if (":" in a) == v6)
-    return st.one_of(st.just(own), st.just(own), st.just(own), _some_address(scene, v6))
+    return seldom.flatmap(lambda odd: _some_address(scene, v6) if odd else st.just(own))
+
+
+def _far(scene: Scene, machine: Machine, v6: bool) -> st.SearchStrategy[Address]:
+    """The address of somebody behind a router, or of nobody here."""
+    texts = [a for other in scene.machines if not _near(machine, other) for a in other.addresses]
+    texts = [t for t in (*texts, *ELSEWHERE) if (":" in t) == v6]
+    return st.sampled_from([ip_address(t) for t in texts])
 
 
 def _some_address(scene: Scene, v6: bool) -> st.SearchStrategy[Address]:
     texts = [a for machine in scene.machines for a in machine.addresses]
     texts += [t.partition("/")[0] for port in scene.topology.ports for t in port.addresses]
-    texts += ELSEWHERE
-    texts = sorted({t for t in texts if (":" in t) == v6})
-    return st.sampled_from([ip_address(t) for t in texts])
+    usual, strange = (
+        [ip_address(t) for t in sorted(set(group)) if (":" in t) == v6]
+        for group in ([*texts, *ELSEWHERE], STRANGE)
+    )
+    return rarely.flatmap(lambda odd: st.sampled_from(strange if odd else usual))
 
 
-def _some_mac(scene: Scene, machine: Machine) -> st.SearchStrategy[str]:
+@st.composite
+def _some_mac(draw: st.DrawFn, scene: Scene, machine: Machine) -> str:
     """The MAC of a router beside the machine, of another machine, of nobody, of all."""
     ports = {port.name: port for port in scene.topology.ports}
     device = ports[machine.port].device
@@ -62,8 +76,8 @@ def _some_mac(scene: Scene, machine: Machine) -> st.SearchStrategy[str]:
         if port.peer and ports[port.peer].device.startswith("r") and port.device == device:
             near.append((ports[port.peer].mac or model.router_mac(ports[port.peer])).lower())
     macs = [m.mac for m in scene.machines if m != machine]
-    anyone = st.sampled_from([*macs, STRANGER, BROADCAST, "01:00:5e:00:00:09"])
-    return st.one_of(*[st.sampled_from(near)] * 3, anyone) if near else anyone
+    anyone = [*macs, STRANGER, BROADCAST, "01:00:5e:00:00:09"]
+    return draw(st.sampled_from(near if near and not draw(seldom) else anyone))
 
 
 @st.composite
