@@ -85,7 +85,7 @@ cdef int install(Hot* hot, uint32_t in_ofport, nsec_t now) except -1 nogil:
     flow = flows_find(&hot.flows, &key, &mask)
     if flow != NONE:
         hot.counts[<int>N_DUPLICATES] += 1
-        return change(hot, flow, &hot.verdict)
+        return 0 if does_already(hot, flow) else change(hot, flow, &hot.verdict)
     flow = flows_add(&hot.flows, &key, &mask, in_ofport, 0, now)
     if flow == NONE:
         hot.counts[<int>N_FULL] += 1
@@ -104,15 +104,19 @@ cdef int remember(Hot* hot, uint32_t flow, const Verdict* verdict) except -1 nog
 
 cdef int change(Hot* hot, uint32_t flow, const Verdict* verdict) except -1 nogil:
     """The flow has hot.actions and the verdict's tags from now on."""
-    cdef const Flow* slot = &hot.flows.slots[flow]
-    cdef bint same = slot.action_bytes == hot.actions.len_bytes and memcmp(
-        slot.actions, hot.actions.data, slot.action_bytes
-    ) == 0
+    cdef bint same = does_already(hot, flow)
     remember(hot, flow, verdict)
     if same:
         return 0
     hot.counts[<int>N_MODIFIED] += 1
     return put_flow(hot, flow, OFPFC_MODIFY_STRICT)
+
+
+cdef inline bint does_already(const Hot* hot, uint32_t flow) noexcept nogil:
+    cdef const Flow* slot = &hot.flows.slots[flow]
+    return slot.action_bytes == hot.actions.len_bytes and memcmp(
+        slot.actions, hot.actions.data, slot.action_bytes
+    ) == 0
 
 
 cdef int put_flow(Hot* hot, uint32_t flow, uint8_t command) except -1 nogil:
