@@ -48,21 +48,20 @@ def agents_missing(lab: Lab, gateways: set[str]) -> str:
 
 def reach_missing(lab: Lab, gateways: set[str]) -> str:
     """What still keeps the machines from the outside through exactly `gateways`."""
-    if not gateways or not lab.clients:
-        return ""
-    for family in (socket.AF_INET, socket.AF_INET6):
-        if missing := _family_missing(lab, gateways, family):
+    uplinks = [uplink for uplink in lab.plan.uplinks if uplink.host in gateways]
+    for family, sign in ((socket.AF_INET, "."), (socket.AF_INET6, ":")):
+        speaking = {u.host for u in uplinks if any(sign in address for address in u.outside)}
+        if speaking and (missing := _family_missing(lab, speaking, family)):
             return missing
     return ""
 
 
 def _family_missing(lab: Lab, gateways: set[str], family: int) -> str:
-    client = lab.clients[0]
+    client, version = lab.clients[0], 4 if family == socket.AF_INET else 6
     before = lab.uplink_counters()
     for machine in lab.machines:
         answered = probe(machine, client, PROBES, family=family)
         if not all(answered):
-            version = 4 if family == socket.AF_INET else 6
             told = f"{sum(answered)} of {len(answered)} IPv{version} datagrams"
             return f"{machine.name}: {client.name} answered {told}"
     after = lab.uplink_counters()

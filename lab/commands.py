@@ -48,7 +48,7 @@ def up_command(
         print_json(lab.status())
     else:
         typer.echo(f"The lab is up: {summary(lab)}.")
-        typer.echo("Try: onehop lab exec vm1 ping -c 3 " + lab.clients[0].address)
+        typer.echo(hint(lab))
 
 
 @app.command("down")
@@ -122,6 +122,14 @@ def summary(lab: Lab) -> str:
         f"{state.options.uplink_mbit} Mb/s, MTU {state.options.mtu}"
         f"{'' if state.ready else '; not ready'}"
     )
+
+
+def hint(lab: Lab) -> str:
+    """Something that works in this lab."""
+    first, others = lab.machines[0], lab.clients if lab.gateways else lab.machines[1:]
+    reachable = [node for node in others if node.state.addresses]
+    target = reachable[0].address if reachable else "127.0.0.1"
+    return f"Try: onehop lab exec {first.name} ping -c 3 {target}"
 
 
 def table(status: dict[str, Any]) -> Table:

@@ -10,12 +10,15 @@ from __future__ import annotations
 import pathlib
 from typing import Any, NamedTuple
 
+from onehop.engine.model import Topology
+from onehop.engine.model import load as load_topology
 from onehop.lab import checks
 from onehop.lab.gateways import Gateway
 from onehop.lab.hosts import Host
 from onehop.lab.nodes import Counters, Node, read_counters
 from onehop.lab.processes import alive
 from onehop.lab.state import LabError, LabState, Role, home, load
+from onehop.lab.topo import Plan, plan
 
 
 class Wire(NamedTuple):
@@ -83,6 +86,16 @@ class Lab:
         if node.state.role != "gateway":
             raise LabError(f"node {name}: it is a {node.state.role}, not a gateway")
         return Gateway(self, node.state)
+
+    @property
+    def topology(self) -> Topology:
+        """The topology that was applied last."""
+        return load_topology(pathlib.Path(self.state.topology).read_text(), self.state.topology)
+
+    @property
+    def plan(self) -> Plan:
+        """The machines and wires that follow from it."""
+        return plan(self.topology)
 
     def uplink_counters(self) -> dict[str, Wire]:
         """By gateway, what its uplink's wire has carried so far."""

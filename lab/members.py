@@ -13,7 +13,7 @@ import time
 
 import msgspec
 
-from onehop.engine.model import Topology, dump, load
+from onehop.engine.model import Topology, dump
 from onehop.lab import checks, holder, outside, state
 from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
@@ -29,7 +29,7 @@ IDLE_PACKETS = 5  # in one look: what the kernel's own neighbour discovery may s
 
 def join(lab: Lab, name: str) -> Gateway:
     """Add gateway `name` ("g4") and start it; `lab.wait_ready` tells when it carries traffic."""
-    topology = Topology.of([*stated(lab), *gateway(_number(lab, name))])
+    topology = Topology.of([*lab.topology, *gateway(_number(lab, name))])
     new = plan(topology)
     _remember(lab, holder.ask(lab.directory, holder.Request(build=new)))
     joined = lab.gateway(name)
@@ -42,18 +42,13 @@ def join(lab: Lab, name: str) -> Gateway:
 
 def leave(lab: Lab, name: str) -> None:
     """Drain gateway `name` and remove it."""
-    uplink = _uplink(plan(stated(lab)), name)
-    _state(lab, without(stated(lab), name, host_too=False))
+    uplink = _uplink(lab.plan, name)
+    _state(lab, without(lab.topology, name, host_too=False))
     checks.eventually(lambda: _still_used(lab, name), DRAIN_S)
-    _state(lab, without(stated(lab), name))
-    outside.remove(lab.node("outside"), plan(stated(lab)), uplink)
+    _state(lab, without(lab.topology, name))
+    outside.remove(lab.node("outside"), lab.plan, uplink)
     kill(marked(SERVICE, name))
     _remember(lab, holder.ask(lab.directory, holder.Request(remove=name)))
-
-
-def stated(lab: Lab) -> Topology:
-    """The topology that was applied last."""
-    return load(pathlib.Path(lab.state.topology).read_text(), lab.state.topology)
 
 
 def _state(lab: Lab, topology: Topology) -> None:

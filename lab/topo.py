@@ -174,15 +174,16 @@ def plan(topology: Topology) -> Plan:
 
 def _machine(port: Port, ports: dict[str, Port]) -> Machine:
     assert port.host and port.interface
-    routers = [_interfaces(peer) for peer in _peers(port.device, ports)]
-    subnets = [address.network for addresses in routers for address in addresses]
+    routers = [own for peer in _peers(port.device, ports) for own in _interfaces(peer)]
+    addresses = [_with_prefix(a, [router.network for router in routers]) for a in port.addresses]
+    own = [ip_interface(address).ip for address in addresses]
     return Machine(
         name=port.name,
         host=port.host,
         device=port.interface,
         mac=port.mac,
-        addresses=tuple(_with_prefix(a, subnets) for a in port.addresses),
-        gateways=tuple(str(address.ip) for addresses in routers for address in addresses),
+        addresses=tuple(addresses),
+        gateways=tuple(str(r.ip) for r in routers if any(a in r.network for a in own)),
     )
 
 

@@ -75,3 +75,13 @@ def test_a_host_whose_devices_could_not_be_named_is_refused() -> None:
 def test_a_topology_without_machines_is_refused() -> None:
     with pytest.raises(LabError, match="no machine"):
         plan(model.Topology())
+
+
+def test_a_machine_without_addresses_has_no_default_router() -> None:
+    stated = generate(1, 1)
+    silent = [
+        msgspec.structs.replace(p, addresses=(), mac=None) if p.name == "vm1" else p
+        for p in stated.ports
+    ]
+    found = plan(msgspec.structs.replace(stated, ports=tuple(silent)))
+    assert found.machines[0].gateways == ()
