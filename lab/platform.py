@@ -10,6 +10,7 @@ import subprocess
 
 import msgspec
 
+from onehop.controller.cli.output import InputError
 from onehop.lab.state import LabError, Options, Platform
 
 # Userspace forwarding shares the cores with everything else: three such uplinks leave half of
@@ -43,7 +44,12 @@ def detect() -> Platform:
 def defaults(platform: Platform, **given: object) -> Options:
     """Options from what the user gave, the rest as this platform can carry it."""
     stated = {name: value for name, value in given.items() if value is not None}
-    return msgspec.convert(DEFAULTS[platform.datapath] | stated, Options)
+    try:
+        return msgspec.convert(DEFAULTS[platform.datapath] | stated, Options)
+    except msgspec.ValidationError as error:
+        reason, _, field = str(error).partition(" - at `$.")
+        option = "--" + field.rstrip("`").replace("_", "-")
+        raise InputError(f"{option}: {reason[0].lower()}{reason[1:]}") from None
 
 
 def _require() -> None:

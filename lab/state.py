@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import pathlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
+from msgspec import Meta
 
 from onehop.controller.cli.output import CommandError
 
@@ -35,8 +36,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     computes: int = 8
     gateways: int = 3
-    uplink_mbit: int = 300
-    mtu: int = 8900  # of the machines; the underlay's is 100 bytes more
+    uplink_mbit: Annotated[int, Meta(ge=1, le=100_000)] = 300
+    # Of the machines; the underlay's is 100 bytes more. At least what IPv6 asks for (RFC 8200).
+    mtu: Annotated[int, Meta(ge=1280, le=9400)] = 8900
     file: str | None = None  # a topology of the user's own
 
 

@@ -18,6 +18,7 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
 
 import msgspec
 
+from onehop.controller.cli.output import InputError
 from onehop.engine.model import (
     BgpNetwork,
     BgpPeer,
@@ -29,7 +30,6 @@ from onehop.engine.model import (
     Router,
     Topology,
 )
-from onehop.lab.state import LabError
 
 CLIENTS = 2
 LAN = ("198.51.100.1/24", "fd00:99::1/64")  # the outside router's, in front of the clients
@@ -222,22 +222,22 @@ def _uplink(port: Port, topology: Topology) -> Uplink:
 def _outside_asn(topology: Topology) -> int:
     asns = sorted({peer.asn for peer in topology.bgp_peers})
     if len(asns) > 1:
-        raise LabError(f"bgp peers: the lab has one outside router, not one for each of {asns}")
+        raise InputError(f"bgp peers: the lab has one outside router, not one for each of {asns}")
     return asns[0] if asns else 65100
 
 
 def _check(found: Plan) -> None:
     """What the lab cannot build, although the model allows it."""
     if not found.machines:
-        raise LabError("topology: no bridge has an exterior port, so there is no machine to run")
+        raise InputError("topology: no bridge has an exterior port, so there is no machine to run")
     for host in found.hosts:
         if len(host) > NAME_MAX:
-            raise LabError(f"host {host!r}: the lab's names have {NAME_MAX} characters at most")
+            raise InputError(f"host {host!r}: the lab's names have {NAME_MAX} characters at most")
         if sum(uplink.host == host for uplink in found.uplinks) > 1:
-            raise LabError(f"host {host!r}: the lab gives a gateway one uplink")
+            raise InputError(f"host {host!r}: the lab gives a gateway one uplink")
     for device in [m.device for m in found.machines] + [u.device for u in found.uplinks]:
         if len(device) > DEVICE_MAX:
-            raise LabError(f"port: interface: {device!r} is longer than {DEVICE_MAX} characters")
+            raise InputError(f"port: interface: {device!r} is longer than {DEVICE_MAX} characters")
 
 
 def count(number: int) -> range:
@@ -246,4 +246,4 @@ def count(number: int) -> range:
 
 def _bound(option: str, value: int, most: int) -> None:
     if not 1 <= value <= most:
-        raise LabError(f"--{option} {value}: from 1 to {most}")
+        raise InputError(f"--{option} {value}: from 1 to {most}")

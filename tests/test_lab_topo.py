@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from onehop.controller.cli.output import InputError
 from onehop.engine import model
-from onehop.lab.state import LabError
 from onehop.lab.topo import gateway, generate, plan, without
 
 
@@ -61,19 +61,19 @@ def test_a_drained_gateway_keeps_its_port_and_loses_its_sessions() -> None:
 
 @pytest.mark.parametrize(("computes", "gateways"), [(0, 1), (201, 1), (1, 0), (1, 10)])
 def test_sizes_that_the_addresses_do_not_reach_are_refused(computes: int, gateways: int) -> None:
-    with pytest.raises(LabError, match="from 1 to"):
+    with pytest.raises(InputError, match="from 1 to"):
         generate(computes, gateways)
 
 
 def test_a_host_whose_devices_could_not_be_named_is_refused() -> None:
     stated = generate(1, 1)
     host = msgspec.structs.replace(stated.hosts[0], name="a-very-long-name")
-    with pytest.raises(LabError, match="10 characters"):
+    with pytest.raises(InputError, match="10 characters"):
         plan(msgspec.structs.replace(stated, hosts=(*stated.hosts, host)))
 
 
 def test_a_topology_without_machines_is_refused() -> None:
-    with pytest.raises(LabError, match="no machine"):
+    with pytest.raises(InputError, match="no machine"):
         plan(model.Topology())
 
 
