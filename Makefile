@@ -38,13 +38,13 @@ lab: setup  ## eight machines, three gateways: scaling and failover, with real p
 	$(BIN)/onehop lab demo
 
 test: setup lint  ## everything that CI runs
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q --benchmark-disable tests perf
 
 bench: setup  ## the perf suite
-	$(BIN)/pytest -q perf --benchmark-only
+	$(BIN)/pytest -q perf --benchmark-only --benchmark-columns=median,iqr,rounds
 
 bench-quick: setup
-	$(BIN)/pytest -q perf --benchmark-only --benchmark-max-time=0.1
+	$(BIN)/pytest -q perf --benchmark-only --benchmark-columns=median,iqr,rounds -k 'not 1000'
 
 lint: setup  ## formatting, style, types, layers
 	$(BIN)/ruff format --check .
