@@ -160,7 +160,8 @@ cdef int flows_set(
     if copy == NULL:
         with gil:
             raise MemoryError
-    memcpy(copy, actions, action_bytes)
+    if action_bytes:
+        memcpy(copy, actions, action_bytes)
     free(slot.actions)
     slot.actions = copy
     slot.action_bytes = action_bytes

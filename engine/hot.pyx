@@ -114,7 +114,9 @@ cdef int change(Hot* hot, uint32_t flow, const Verdict* verdict) except -1 nogil
 
 cdef inline bint does_already(const Hot* hot, uint32_t flow) noexcept nogil:
     cdef const Flow* slot = &hot.flows.slots[flow]
-    return slot.action_bytes == hot.actions.len_bytes and memcmp(
+    if slot.action_bytes != hot.actions.len_bytes:
+        return False
+    return slot.action_bytes == 0 or memcmp(
         slot.actions, hot.actions.data, slot.action_bytes
     ) == 0
 

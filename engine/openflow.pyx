@@ -176,7 +176,8 @@ cdef bint put_packet_out(
     put32(msg + 8, NO_BUFFER)
     put32(msg + 12, in_ofport)
     put16(msg + 16, action_bytes)
-    memcpy(msg + PACKET_OUT_BYTES, actions, action_bytes)
+    if action_bytes:
+        memcpy(msg + PACKET_OUT_BYTES, actions, action_bytes)
     memcpy(msg + PACKET_OUT_BYTES + action_bytes, data, len_bytes)
     written(out, whole)
     return True
