@@ -18,6 +18,10 @@ from onehop.lab.topo import Plan, Uplink
 DAEMONS = ("zebra", "bfdd", "bgpd")
 LIBRARY = pathlib.Path("/usr/lib/frr")
 ROUTER_ID = "198.51.100.1"
+# The kernel takes a next hop that lost its carrier out of its nexthop groups; FRR 8.4 does not
+# notice, and would use the group, less that gateway, when it is back.  Without groups the kernel
+# holds whole routes, which FRR replaces whole.
+ZEBRA = "no zebra nexthop kernel enable\n"
 BFD = """bfd
  profile fast
   detect-multiplier 3
@@ -47,7 +51,7 @@ def configuration(plan: Plan) -> dict[str, str]:
         for uplink in plan.uplinks:
             router += [f"  {line}" for line in activate(uplink, family)]
         router += [" exit-address-family"]
-    return {"zebra": "", "bfdd": BFD, "bgpd": "\n".join(router) + "\n"}
+    return {"zebra": ZEBRA, "bfdd": BFD, "bgpd": "\n".join(router) + "\n"}
 
 
 GENERAL = [
