@@ -136,7 +136,7 @@ cdef uint32_t icmp_echo_reply(
     uint8_t* out, uint32_t room_bytes, const Packet* request, const uint8_t* src_mac,
 ) noexcept nogil:
     cdef uint32_t off, len_bytes
-    if not is_echo_request(request):
+    if not is_echo_request(request) or not is_from_host(request):
         return 0
     len_bytes = request.l3_off + request.l3_len_bytes - request.l4_off
     if room_bytes < 18 + 40 + len_bytes:
@@ -166,14 +166,21 @@ cdef bint is_echo_request(const Packet* pkt) noexcept nogil:
 cdef bint may_send_error(const Packet* pkt) noexcept nogil:
     if pkt.key.ip_frag == FRAG_LATER or pkt.key.eth_dst[0] & 1:
         return False
-    if pkt.key.eth_type == ETH_IPV4:
-        return is_host4(pkt.key.ip_src) and not is_group4(pkt.key.ip_dst) and not is_error4(pkt)
-    if pkt.key.eth_type != ETH_IPV6:
+    if not is_from_host(pkt):
         return False
-    if pkt.key.ip_src[0] == 0xff or is_zero(pkt.key.ip_src, 16) or pkt.key.ip_dst[0] == 0xff:
+    if pkt.key.eth_type == ETH_IPV4:
+        return not is_group4(pkt.key.ip_dst) and not is_error4(pkt)
+    if pkt.key.ip_dst[0] == 0xff:
         return False
     # errors have types below 128; a redirect is treated as one
     return pkt.key.ip_proto != IP_ICMP6 or (pkt.key.tp_src >= 128 and pkt.key.tp_src != 137)
+
+
+cdef bint is_from_host(const Packet* pkt) noexcept nogil:
+    """Whether the source can be somebody's address: an answer to a group would be a flood."""
+    if pkt.key.eth_type == ETH_IPV4:
+        return is_host4(pkt.key.ip_src)
+    return pkt.key.eth_type == ETH_IPV6 and is_host6(pkt.key.ip_src)
 
 
 cdef inline bint is_error4(const Packet* pkt) noexcept nogil:
@@ -186,6 +193,10 @@ cdef inline bint is_error4(const Packet* pkt) noexcept nogil:
 
 cdef inline bint is_host4(const uint8_t* ip) noexcept nogil:
     return ip[0] != 0 and ip[0] != 127 and ip[0] < 224
+
+
+cdef inline bint is_host6(const uint8_t* ip) noexcept nogil:
+    return ip[0] != 0xff and not (is_zero(ip, 15) and ip[15] <= 1)
 
 
 cdef inline bint is_group4(const uint8_t* ip) noexcept nogil:

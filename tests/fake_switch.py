@@ -11,8 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
-from ryu.lib import mac as mac_lib
-from ryu.lib.packet import arp, ethernet, icmp, icmpv6, ipv4, ipv6, packet, tcp, udp, vlan
+import frames
 from ryu.ofproto import ofproto_parser, ofproto_protocol, ofproto_v1_3
 from ryu.ofproto import ofproto_v1_3_parser as parser13
 
@@ -201,66 +200,60 @@ def matches(match: dict[str, Any], fields: dict[str, Any]) -> bool:
 
 
 def read(data: bytes) -> dict[str, Any]:
-    """The match fields of a packet."""
-    fields: dict[str, Any] = {"vlan_vid": 0}
-    for header in packet.Packet(data):
-        match header:
-            case ethernet.ethernet():
-                fields |= {"eth_src": header.src, "eth_dst": header.dst,
-                           "eth_type": header.ethertype}  # fmt: skip
-            case vlan.vlan():
-                fields |= {"vlan_vid": 0x1000 | header.vid, "vlan_pcp": header.pcp,
-                           "eth_type": header.ethertype}  # fmt: skip
-            case arp.arp():
-                fields |= {"arp_op": header.opcode, "arp_spa": header.src_ip,
-                           "arp_tpa": header.dst_ip}  # fmt: skip
-            case ipv4.ipv4():
-                fields |= {"ipv4_src": header.src, "ipv4_dst": header.dst,
-                           "ip_proto": header.proto}  # fmt: skip
-            case ipv6.ipv6():
-                fields |= {"ipv6_src": header.src, "ipv6_dst": header.dst,
-                           "ip_proto": header.nxt}  # fmt: skip
-            case icmp.icmp():
-                fields |= {"icmpv4_type": header.type, "icmpv4_code": header.code}
-            case icmpv6.icmpv6():
-                fields |= {"icmpv6_type": header.type_, "icmpv6_code": header.code}
-            case tcp.tcp():
-                fields |= {"tcp_src": header.src_port, "tcp_dst": header.dst_port}
-            case udp.udp():
-                fields |= {"udp_src": header.src_port, "udp_dst": header.dst_port}
+    """The match fields of a packet, as Open vSwitch extracts them."""
+    frame = frames.decode(data)
+    if frame is None:
+        return {"eth_dst": frames.mac_text(data[:6]), "eth_src": frames.mac_text(data[6:12])}
+    fields: dict[str, Any] = {"eth_dst": frame.dst, "eth_src": frame.src, "vlan_vid": 0}
+    fields["eth_type"] = frame.eth_type
+    if frame.vlan is not None:
+        fields |= {"vlan_vid": 0x1000 | frame.vlan_id, "vlan_pcp": frame.vlan >> 13}
+    if isinstance(frame.body, frames.Arp):
+        arp = frame.body
+        fields |= {"arp_op": arp.op, "arp_spa": str(arp.spa), "arp_tpa": str(arp.tpa)}
+    elif isinstance(frame.body, frames.Ip):
+        fields |= _ip_fields(frame.body)
     return fields
 
 
-ATTRIBUTES = {
-    "eth_src": (ethernet.ethernet, "src"),
-    "eth_dst": (ethernet.ethernet, "dst"),
-    "ipv4_src": (ipv4.ipv4, "src"),
-    "ipv4_dst": (ipv4.ipv4, "dst"),
-    "ipv6_src": (ipv6.ipv6, "src"),
-    "ipv6_dst": (ipv6.ipv6, "dst"),
-}
+TRANSPORT = {frames.TCP: "tcp", frames.UDP: "udp", frames.SCTP: "sctp"}
+FRAGMENT, LATER = 1, 2  # bits of ip_frag (meta-flow.h)
+
+
+def _ip_fields(ip: frames.Ip) -> dict[str, Any]:
+    family = f"ipv{ip.version}"
+    fields: dict[str, Any] = {f"{family}_src": str(ip.src), f"{family}_dst": str(ip.dst)}
+    fields |= {"ip_dscp": ip.tos >> 2, "ip_ecn": ip.tos & 3, "nw_ttl": ip.ttl}
+    fields["ip_frag"] = ip.is_fragment * FRAGMENT | ip.is_later_fragment * LATER
+    fields["ip_proto"] = ip.proto
+    if ip.is_later_fragment:
+        return fields | ({"ip_proto": frames.FRAGMENT} if ip.version == 6 else {})
+    if ip.proto in TRANSPORT:
+        for at, end in ((0, "src"), (2, "dst")):
+            number = int.from_bytes(ip.payload[at : at + 2], "big")
+            fields[f"{TRANSPORT[ip.proto]}_{end}"] = number
+    elif ip.proto == (frames.ICMP if ip.version == 4 else frames.ICMPV6):
+        name = "icmpv4" if ip.version == 4 else "icmpv6"
+        fields |= {f"{name}_type": ip.payload[0], f"{name}_code": ip.payload[1]}
+    return fields
 
 
 def write(data: bytes, field: str, value: Any) -> bytes:
     """The packet with another `field`, checksums made anew."""
-    parsed = packet.Packet(data)
-    if field == "ttl":
-        header = parsed.get_protocol(ipv4.ipv4) or parsed.get_protocol(ipv6.ipv6)
-        setattr(header, "ttl" if isinstance(header, ipv4.ipv4) else "hop_limit", value)
-    else:
-        kind, attribute = ATTRIBUTES[field]
-        setattr(parsed.get_protocol(kind), attribute, value)
-    for header in parsed:
-        if hasattr(header, "csum"):
-            header.csum = 0
-    parsed.serialize()
-    return bytes(parsed.data)
+    match field:
+        case "eth_dst":
+            return frames.mac_bytes(value) + data[6:]
+        case "eth_src":
+            return data[:6] + frames.mac_bytes(value) + data[12:]
+        case "ttl":
+            frame = frames.decode(data)
+            assert frame is not None
+            return frame.with_ip(ttl=value).encode()
+    raise AssertionError(f"unexpected field {field}")
 
 
 def _ttl(data: bytes) -> int:
-    parsed = packet.Packet(data)
-    header = parsed.get_protocol(ipv4.ipv4) or parsed.get_protocol(ipv6.ipv6)
-    return header.ttl if isinstance(header, ipv4.ipv4) else header.hop_limit
+    return int(read(data)["nw_ttl"])
 
 
 def _covers(key: str, want: Any, have: Any) -> bool:
@@ -274,5 +267,5 @@ def _bits(value: Any) -> int:
     if isinstance(value, int):
         return value
     if value.count(":") == 5 and len(value) == 17:
-        return int.from_bytes(mac_lib.haddr_to_bin(value), "big")
+        return int.from_bytes(frames.mac_bytes(value), "big")
     return int(ip_address(value))

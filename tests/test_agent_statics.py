@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from agent_network import (
     MAC2,
     OUTSIDE,
@@ -51,6 +52,17 @@ def test_key_of_a_port_leads_to_it_and_key_of_a_bridge_to_all_its_ports():
     assert switch.receive(TUNNEL, DATAGRAM, tunnel_id=1) == [Out(TAP1, DATAGRAM)]
     flood = arp_packet(1, MAC2, "ff:ff:ff:ff:ff:ff", "10.0.0.12", "10.0.0.11")
     assert switch.receive(TUNNEL, flood, tunnel_id=100) == [Out(TAP1, flood), Out(TAP3, flood)]
+
+
+def test_a_flood_from_elsewhere_does_not_leave_by_a_port_that_is_down():
+    down = snapshot()
+    tap3 = down["port"]["vm3"]
+    down["port"]["vm3"] = msgspec.structs.replace(tap3, admin_state_up=False)
+    state = desired("c1", down)
+    assert state is not None
+    switch = installed(statics.wanted(state, down, c1_ports()))
+    flood = arp_packet(1, MAC2, "ff:ff:ff:ff:ff:ff", "10.0.0.12", "10.0.0.11")
+    assert switch.receive(TUNNEL, flood, tunnel_id=100) == [Out(TAP1, flood)]
 
 
 def test_keys_of_other_hosts_and_of_nobody_lead_nowhere():

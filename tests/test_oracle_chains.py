@@ -10,7 +10,7 @@ from oracle import judge
 from test_oracle_walk import compiled
 from world import World
 
-from onehop.engine import model, packet
+from onehop.engine import craft, model, packet
 from onehop.engine.explain import Verdict
 
 FAR = "198.51.100.9"
@@ -119,3 +119,15 @@ def test_frames_pass_twelve_bridges_in_a_row(count: int, dst: str) -> None:
     verdict = compiled(resources).simulate(data, "a")
     assert not disagreement(world, data, verdict, judge(world, "a", data))
     assert [output.port for output in verdict.outputs] == (["z"] if count < 13 else [])
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["224.0.0.9", "255.255.255.255", "127.0.0.1", "0.0.0.0", "ff0e::9", "::1", "::"],
+)
+def test_an_echo_request_from_nobodys_address_is_not_answered(source: str) -> None:
+    target = "10.0.0.1" if "." in source else "fd00::1"
+    echo = 8 if "." in source else 128
+    ip = frames.icmp(Ip(ip_address(source), ip_address(target), 0), echo, 0, b"\0\1\0\1")
+    data = frames.ip_frame("02:00:00:00:00:fe", "02:00:00:00:00:01", ip).encode()
+    assert craft.answer(data, "02:00:00:00:00:fe") is None

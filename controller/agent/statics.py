@@ -3,7 +3,8 @@
 1. A static flow's cookie is made from its content, so what is installed is known by its cookies.
 2. What is missing is added before what is too much is deleted: no packet meets a gap.
 
-Tunnelled packets: the key names the port they leave by, or the bridge whose ports all get them.
+Tunnelled packets: the key names the port they leave by, or the bridge whose ports all get them;
+nothing leaves by a port that is down.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def _tunnel(state: Desired, snapshot: Snapshot, ports: Ports) -> Iterable[Static
 
 
 def _key(tunnel: int, key: int, local: Iterable[Port], ports: Ports) -> Iterable[StaticFlow]:
-    devices = (port.interface or "" for port in local)
+    devices = (port.interface or "" for port in local if port.admin_state_up)
     outputs = tuple(("output", ports[device].number) for device in devices if device in ports)
     if key and outputs:
         yield StaticFlow(TO_PORT, (("in_port", tunnel), ("tunnel_id", key)), outputs)
