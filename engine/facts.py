@@ -32,8 +32,10 @@ from onehop.engine.model import (
 Key = tuple[Any, ...]  # ("mac", bridge, vlan, mac), …: the classes below say what each is
 Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
 R = TypeVar("R", bound=Resource)
+T = TypeVar("T")
 
 ANY_VLAN = 0xFFFF
+SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
 ORDER_OF_KINDS = {"local": 0, "broadcast": 1}  # before all others at the same prefix
 
 
@@ -101,7 +103,7 @@ class Facts:
         self._about: dict[Key, dict[Source, Any]] = defaultdict(dict)  # the same, by key
         self._claims: dict[str, set[str]] = defaultdict(set)  # port -> ports that state it as peer
         self._members: dict[str, set[str]] = defaultdict(set)  # device -> its ports
-        self._rows: dict[str, dict[tuple[str, str], Resource]] = defaultdict(dict)  # by port
+        self._rows: dict[str, set[Source]] = defaultdict(set)  # port -> what was seen there
         self._dead: set[str] = set()
 
     def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
@@ -118,8 +120,8 @@ class Facts:
         if alive == (host not in self._dead):
             return {}
         (self._dead.discard if alive else self._dead.add)(host)
-        rows = ((port, row) for port, held in self._rows.items() for row in held.values())
-        return self._hear({("port", port) for port, row in rows if _owner(row) == host})
+        rows = (key for keys in self._rows.values() for key in keys)
+        return self._hear({key for key in rows if _owner(self.resources[key]) == host})
 
     def get(self, cls: type[R], name: str | None) -> R | None:
         """The resource of that class and name."""
@@ -150,7 +152,7 @@ class Facts:
             if new.peer:
                 self._claims[new.peer].add(new.name)
         elif port := _port_of(new):
-            self._rows[port][key] = new
+            self._rows[port].add(key)
 
     def _forget(self, key: tuple[str, str], old: Resource) -> None:
         del self.resources[key]
@@ -159,26 +161,28 @@ class Facts:
             if old.peer:
                 _discard(self._claims, old.peer, old.name)
         elif port := _port_of(old):
-            self._rows[port].pop(key, None)
-            if not self._rows[port]:
-                del self._rows[port]
+            _discard(self._rows, port, key)
 
     def _touched_by(self, resource: Resource | None) -> set[Source]:
         match resource:
             case Host() | Route():
                 return {(resource.KIND, resource.name)}
+            case LearnedMac() | LearnedRoute() | Neighbor():
+                return {(resource.KIND, resource.name)}
+            case PortStatus():
+                return {("port", resource.port)}
             case Bridge() | Router():
-                ports = {near for name in self._mates(resource.name) for near in self._near(name)}
-                return {("device", resource.name)} | {("port", name) for name in ports}
+                ports = self._members.get(resource.name, set())
+                return {("device", resource.name)} | self._touched_around(ports)
             case Port():
-                near = self._near(resource.name)
-                return {("port", name) for far in near for name in self._near(far)}
-            case None:
-                return set()
-        return {("port", port)} if (port := _port_of(resource)) else set()
+                return self._touched_around(self._near(resource.name))
+        return set()
 
-    def _mates(self, device: str) -> set[str]:
-        return self._members.get(device, set())
+    def _touched_around(self, ports: Iterable[str]) -> set[Source]:
+        """What depends on these ports, on their links, and on who is seen there."""
+        near = {name for port in ports for name in self._near(port)}
+        rows = {key for name in near for key in self._rows.get(name, ())}
+        return {("port", name) for name in near} | rows
 
     def _near(self, name: str) -> set[str]:
         """The port, and those that its link may depend on."""
@@ -228,6 +232,8 @@ class Facts:
             yield from self._say_port(port)
         elif kind == "route" and (route := self.get(Route, name)):
             yield from _say_route(route)
+        elif kind in SEEN:
+            yield from self._say_seen(self.resources.get(source))
 
     def _say_device(self, device: Bridge | Router) -> Iterator[tuple[Key, Any]]:
         is_router = isinstance(device, Router)
@@ -271,9 +277,6 @@ class Facts:
             yield ("mac", port.device, ANY_VLAN, _mac(mac)), MacFact(False, port.name)
             for ip, _ in _addresses(behind):
                 yield ("neighbor", ("device", port.device), ip), NeighborFact(False, _mac(mac))
-        for row in self._rows_of(port, LearnedMac):
-            if row.bridge == port.device and peer is None:
-                yield ("mac", row.bridge, row.vlan, _mac(row.mac)), MacFact(True, port.name)
 
     def _say_router_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:
         """Its own and its connected prefixes, who is on its link, what was learned by it."""
@@ -287,20 +290,26 @@ class Facts:
                 routes[about] |= _routes("normal", port=port.name)
             for broadcast in _broadcasts(own.network):
                 routes[_about_prefix(port.device, broadcast)] |= _routes("broadcast")
-        for row in self._rows_of(port, LearnedRoute):
-            about = _about_prefix(port.device, row.destination)
-            routes[about] |= _learned(row, about)
         yield from routes.items()
-        for seen in self._rows_of(port, Neighbor):
-            ip = ip_address(seen.address).packed
-            yield ("neighbor", place, ip), NeighborFact(True, _mac(seen.mac))
         if peer and isinstance(self.device(peer.device), Router):
             for ip, _ in _addresses(peer):
                 yield ("neighbor", place, ip), NeighborFact(False, _mac(router_mac(peer)))
 
-    def _rows_of(self, port: Port, cls: type[R]) -> list[R]:
-        rows = self._rows.get(port.name, {}).values()
-        return [row for row in rows if isinstance(row, cls) and _owner(row) not in self._dead]
+    def _say_seen(self, row: Resource | None) -> Iterator[tuple[Key, Any]]:
+        """What a host found out, where it fits what is stated."""
+        port = self.get(Port, _port_of(row))
+        if row is None or port is None or _owner(row) in self._dead:
+            return
+        device, peer = self.device(port.device), self.link(port)
+        match row:
+            case LearnedMac() if row.bridge == port.device and _is_exterior(port):
+                yield ("mac", row.bridge, row.vlan, _mac(row.mac)), MacFact(True, port.name)
+            case Neighbor() if isinstance(device, Router):
+                about = ("neighbor", self._place(port, peer), ip_address(row.address).packed)
+                yield about, NeighborFact(True, _mac(row.mac))
+            case LearnedRoute() if isinstance(device, Router):
+                about = _about_prefix(port.device, row.destination)
+                yield about, _learned(row, about)
 
     # Links
 
@@ -390,10 +399,10 @@ def _is_exterior(port: Port) -> bool:
     return port.host is not None and port.interface is not None
 
 
-def _port_of(resource: Resource) -> str | None:
-    """The port whose facts a row of state adds to."""
+def _port_of(resource: Resource | None) -> str | None:
+    """The port where it was seen."""
     match resource:
-        case LearnedMac() | Neighbor() | PortStatus():
+        case LearnedMac() | Neighbor():
             return resource.port
         case LearnedRoute():
             return resource.next_hop_port
@@ -409,7 +418,7 @@ def _mac(text: str) -> bytes:
     return bytes.fromhex(text.replace(":", ""))
 
 
-def _discard(sets: dict[str, set[str]], key: str, member: str) -> None:
+def _discard(sets: dict[str, set[T]], key: str, member: T) -> None:
     sets[key].discard(member)
     if not sets[key]:
         del sets[key]
