@@ -1,7 +1,8 @@
 """What the oracle knows: the resources, who is alive, and plain questions about them.
 
 1. Every question is answered by scanning the resources: slow, obvious, nothing compiled.
-2. What a host found out counts only while that host is alive.
+2. What a host found out counts only while that host is alive, and a port's status only while
+   the port is that host's.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ class World:
             return False
         if not self.is_exterior(port):
             return self.peer(port) is not None
-        statuses = (row for row in self.alive(model.PortStatus) if row.port == port.name)
-        return port.host not in self.dead and all(row.up for row in statuses)
+        here = (row for row in self.alive(model.PortStatus) if row.host == port.host)
+        return port.host not in self.dead and all(row.up for row in here if row.port == port.name)
 
     def mac(self, port: model.Port) -> str:
         """The MAC of a router's port."""
@@ -99,7 +100,7 @@ class World:
 
     def segment(self, bridge: str) -> list[str]:
         """The bridges that `bridge` is joined to by links between bridges, itself first."""
-        found = [bridge]
+        found = [bridge] if bridge in self.rows["bridge"] else []
         for name in found:
             found += [far for _, far in self.links(name) if far not in found]
         return found
@@ -183,7 +184,7 @@ class World:
     def neighbor(self, port: model.Port, address: Address) -> str | None:
         """The MAC of `address` on the link of a router's port."""
         stated, peer = self.stated_neighbors(port), self.peer(port)
-        if peer is None or self.router(peer) is not None:
+        if peer is None or self.bridge(peer) is None:
             return (self.neighbor_rows(port) | stated).get(address)
         return (self.known_addresses(peer.device) | stated).get(address)
 
