@@ -6,6 +6,7 @@
 3. State about what is no longer there is dropped; so is, after `ATTEMPTS`, what the store
    refuses by itself.
 4. Who removes state removes its own: when another host has taken the resource over, it stays.
+5. A lease that another host has is not taken: who leases has it when the store shows it.
 """
 
 from __future__ import annotations
@@ -100,6 +101,9 @@ class Outbox:
             row.name = word.resource.name
         else:
             row.verify("name")  # or an update of a row that is gone would vanish in silence
+            if word.resource.LEASED and [row.host] != values.pop("host"):
+                log.info("%s %r is dropped: %r has it", *ident, row.host.name)
+                return
         write_row(row, values)
 
     def _delete(self, row: Any, word: _Word) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
+import msgspec
+
 from onehop.controller.store.schema import Column, columns_of
-from onehop.engine.model import Resource
-from onehop.engine.model.values import Field, fields_of, read_resource, several
+from onehop.engine.model import Part, Resource
+from onehop.engine.model.values import Field, fields_of, read_resource, references, several
 
 Find = Callable[[str, str], Any]  # a kind and a name to the row, or None
 
@@ -19,7 +21,10 @@ class UnreadableRowError(ValueError):
 
 def read_row(kind: type[Resource], row: Any, names: Mapping[Any, tuple[str, str]]) -> Resource:
     """The resource that `row` holds; `names` has (kind, name) by the UUID of a row."""
-    values = {field.name: _read(field, columns, row, names) for field, columns in _plan(kind)}
+    try:
+        values = {field.name: _read(field, columns, row, names) for field, columns in _plan(kind)}
+    except msgspec.DecodeError as error:
+        raise UnreadableRowError(f"{kind.KIND} {row.name!r}: {error}") from error
     resource = read_resource(kind, values, row.name)
     if isinstance(resource, list):
         raise UnreadableRowError("; ".join(map(str, resource)))
@@ -30,7 +35,7 @@ def read_row(kind: type[Resource], row: Any, names: Mapping[Any, tuple[str, str]
 def _plan(kind: type[Resource]) -> list[tuple[Field, list[str]]]:
     columns = columns_of(kind)
     return [
-        (field, [column.name for column in columns if column.field is field])
+        (field, [column.name for column in columns if column.field is field and not column.derived])
         for field in fields_of(kind)
     ]
 
@@ -42,6 +47,8 @@ def _read(field: Field, columns: list[str], row: Any, names: Mapping[Any, tuple[
         held = sorted((place.value, value) for place, value in held)
     atoms = [value if field.many else key for key, value in held]
     values = [names[atom.value][1] if field.refs else atom.value for atom in atoms]
+    if field.part:
+        values = [msgspec.json.decode(value) for value in values]
     if field.many:
         return tuple(values)
     return values[0] if values else None
@@ -64,6 +71,10 @@ def write_row(row: Any, values: dict[str, Any]) -> None:
 
 def _write(column: Column, value: Any, find: Find) -> Any:
     field = column.field
+    if column.derived:
+        return list(_refer_to_all(column.ref, value, find))
+    if field.part:
+        value = [msgspec.json.encode(part).decode() for part in value]
     if field.refs:
         value = list(_refer(column, several(value), find))
     if field.many:
@@ -80,3 +91,9 @@ def _refer(column: Column, names: tuple[str, ...], find: Find) -> Iterator[Any]:
             raise LookupError(f"there is no {' or '.join(found)} {name!r}")
         if found[column.ref]:
             yield found[column.ref]
+
+
+def _refer_to_all(kind: str, parts: tuple[Part, ...], find: Find) -> Iterator[Any]:
+    """The rows of `kind` that parts name.  What there is none of is named by another column."""
+    named = {ref.name for part in parts for ref in references(part) if kind in ref.kinds}
+    return (row for name in sorted(named) if (row := find(kind, name)))

@@ -6,8 +6,11 @@
    empty: the one who removes something removes the state about it in the same transaction.
 3. A field that may name several kinds has a column for each, of which at most one is set.
 4. What has an order keeps it: a tuple is a map from place to value.
-5. A resource's name never changes and is unique in its table.
-6. The checksum follows from the tables: a server converts a file that has another.
+5. A part of a resource (a rule of a chain) is JSON.  What the parts in a field refer to stands in
+   further columns, a set for each kind, so that nobody can remove it; nobody reads them.
+6. A resource's name never changes and is unique in its table; nor does the host of a lease, so
+   that it has one until the lease is given back.
+7. The checksum follows from the tables: a server converts a file that has another.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import zlib
 from typing import Any, NamedTuple
 
 from onehop.engine.model import KINDS, STATE, Resource
-from onehop.engine.model.values import Field, fields_of
+from onehop.engine.model.values import Field, fields_of, kinds_named_in
 
 DATABASE = "onehop"
 VERSION = "1.0.0"  # for people; a server goes by the checksum
@@ -32,6 +35,11 @@ class Column(NamedTuple):
     field: Field
     ref: str  # the kind that it refers to, or ""
 
+    @property
+    def derived(self) -> bool:
+        """Whether it repeats what another column says."""
+        return bool(self.ref and self.field.part)
+
 
 def table_of(kind: type[Resource]) -> str:
     return kind.__name__
@@ -43,9 +51,16 @@ def columns_of(kind: type[Resource]) -> list[Column]:
 
 
 def _columns(field: Field) -> list[Column]:
+    if field.part:
+        kinds = sorted(kinds_named_in(field.part))
+        return [Column(field.name, field, ""), *(_named(field, kind) for kind in kinds)]
     if len(field.refs) < 2:
         return [Column(field.name, field, *field.refs or ("",))]
-    return [Column(f"{field.name}_{ref}", field, ref) for ref in field.refs]
+    return [_named(field, ref) for ref in field.refs]
+
+
+def _named(field: Field, ref: str) -> Column:
+    return Column(f"{field.name}_{ref}", field, ref)
 
 
 def schema() -> dict[str, Any]:
@@ -60,11 +75,15 @@ def schema() -> dict[str, Any]:
 def _table(kind: type[Resource]) -> dict[str, Any]:
     columns = {column.name: {"type": _type(kind, column)} for column in columns_of(kind)}
     columns["name"] = {"type": "string", "mutable": False}
+    if kind.LEASED:
+        columns["host"]["mutable"] = False
     return {"columns": columns, "indexes": [["name"]], "isRoot": True}
 
 
 def _type(kind: type[Resource], column: Column) -> Any:
     field, base = column.field, _base(kind, column)
+    if column.derived:
+        return {"key": base, "min": 0, "max": "unlimited"}
     if field.many:
         return {"key": "integer", "value": base, "min": 0, "max": "unlimited"}
     if field.optional or len(field.refs) > 1:
@@ -74,9 +93,10 @@ def _type(kind: type[Resource], column: Column) -> Any:
 
 def _base(kind: type[Resource], column: Column) -> Any:
     if column.ref:
-        strength = "weak" if kind in STATE else "strong"
+        # OVSDB takes no weak reference for one that never changes.
+        strength = "weak" if kind in STATE and not kind.LEASED else "strong"
         table = table_of(KINDS[column.ref])
         return {"type": "uuid", "refTable": table, "refType": strength}
     if column.field.choices:
         return {"type": "string", "enum": ["set", list(column.field.choices)]}
-    return {"type": ATOMS[column.field.base]}
+    return {"type": "string" if column.field.part else ATOMS[column.field.base]}

@@ -18,7 +18,7 @@ from onehop.engine.model.resources import (
     Resource,
     Route,
 )
-from onehop.engine.model.values import (
+from onehop.engine.model.texts import (
     IPAddress,
     IPInterface,
     IPNetwork,

@@ -1,36 +1,23 @@
 """The values of single fields: what their annotations say, and whether a value obeys.
 
 1. Reads annotations only; no field and no kind is named here.
-2. Every refusal says what was found and what was expected, in words for the one who wrote it.
+2. What is wrong inside a part is told by its place from 1 on and its field: "rules #3 source".
 """
 
 from __future__ import annotations
 
-import re
 import reprlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-    ip_address,
-    ip_interface,
-    ip_network,
-)
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import msgspec
 
-from onehop.engine.model.resources import MAC, NAME, Problem, Resource
+from onehop.engine.model.resources import MAC, NAME, Part, Problem, Resource
+from onehop.engine.model.texts import refusal
 
-IPAddress = IPv4Address | IPv6Address
-IPInterface = IPv4Interface | IPv6Interface
-IPNetwork = IPv4Network | IPv6Network
+Fault = tuple[str, str]  # the field, as in "rules #3 source", and the reason
 
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
@@ -43,18 +30,23 @@ class Field(NamedTuple):
 
     name: str
     type: Any  # the whole annotation
-    base: type  # str, int, bool or float: of the value, or of each of several
+    base: type  # str, int, bool, float or a `Part`: of the value, or of each of several
     many: bool  # a tuple of values
     optional: bool  # may be None
     required: bool  # has no default
-    check: str  # "address", "interface", "prefix", "mac" or ""
+    check: str  # a key of `texts.CHECKS`, or ""
     refs: tuple[str, ...]  # the kinds that it may name
     owned: bool  # goes when what it names goes
     choices: tuple[str, ...]  # of a Literal
 
+    @property
+    def part(self) -> type[Part] | None:
+        """What the field holds several of, where that has fields of its own."""
+        return self.base if issubclass(self.base, Part) else None
+
 
 @cache
-def fields_of(kind: type[Resource]) -> tuple[Field, ...]:
+def fields_of(kind: type[Resource] | type[Part]) -> tuple[Field, ...]:
     """The fields of `kind`, in the order in which they are written."""
     return tuple(
         _read_annotation(found.name, found.type, required=found.required)
@@ -73,8 +65,8 @@ def _read_annotation(name: str, annotation: Any, *, required: bool) -> Field:
                 extra |= meta.extra or {}
             inner = args[0]
         elif origin in (Union, UnionType):
-            optional = NoneType in args
-            inner = next(arg for arg in args if arg is not NoneType)
+            optional = optional or NoneType in args
+            inner = next(arg for arg in args if arg is not NoneType)  # str of str | int
         elif origin is tuple:
             many, inner = True, args[0]
         else:
@@ -103,25 +95,75 @@ def read_resource(
     try:
         resource = msgspec.convert(raw, kind)
     except (msgspec.ValidationError, TypeError):
-        return list(_problems(kind, raw, label))
-    return list(_refusals(resource)) or resource
+        name = raw["name"] if isinstance(raw.get("name"), str) else label
+        return [Problem(kind.KIND, name, *fault) for fault in _faults(kind, raw)]
+    problems = [Problem(kind.KIND, resource.name, *fault) for fault in _refusals(resource)]
+    return problems or resource
 
 
 def field_problems(resource: Resource) -> Iterator[Problem]:
     """What is wrong with the fields of a resource, each taken alone."""
     kind = type(resource)
-    raw = {field.name: getattr(resource, field.name) for field in fields_of(kind)}
+    raw = {field.name: _plain(field, getattr(resource, field.name)) for field in fields_of(kind)}
     read = read_resource(kind, raw, resource.name)
     yield from read if isinstance(read, list) else ()
 
 
-def _refusals(resource: Resource) -> Iterator[Problem]:
-    """What is wrong with the texts of a resource whose fields have the right types."""
-    for field in fields_of(type(resource)):
-        for text in several(getattr(resource, field.name)) if field.check else ():
-            reason = refusal(field.check, text)
-            if reason:
-                yield Problem(resource.KIND, resource.name, field.name, reason)
+def _plain(field: Field, value: Any) -> Any:
+    return msgspec.to_builtins(value) if field.part else value
+
+
+def _refusals(whole: Resource | Part) -> Iterator[Fault]:
+    """What is wrong with the texts of something whose fields have the right types."""
+    for field in fields_of(type(whole)):
+        if not field.check and not field.part:
+            continue
+        for place, value in enumerate(several(getattr(whole, field.name)), 1):
+            if field.part:
+                yield from _inside(field, place, _refusals(value))
+            elif reason := refusal(field.check, value):
+                yield field.name, reason
+
+
+def _inside(field: Field, place: int, faults: Iterator[Fault]) -> Iterator[Fault]:
+    return ((f"{field.name} #{place} {name}", reason) for name, reason in faults)
+
+
+class Reference(NamedTuple):
+    """A name in a field that must be that of a resource."""
+
+    field: str
+    kinds: tuple[str, ...]
+    name: str
+
+
+def references(whole: Resource | Part) -> Iterator[Reference]:
+    """Every reference in the fields of `whole` and of its parts."""
+    for field in _referring_fields(type(whole)):
+        for place, value in enumerate(several(getattr(whole, field.name)), 1):
+            if not field.part:
+                yield Reference(field.name, field.refs, value)
+                continue
+            for inner in references(value):
+                yield inner._replace(field=f"{field.name} #{place} {inner.field}")
+
+
+@cache
+def kinds_named_in(kind: type[Resource] | type[Part]) -> frozenset[str]:
+    """The kinds that `references` of a `kind` may name."""
+    found: set[str] = set()
+    for field in _referring_fields(kind):
+        found |= kinds_named_in(field.part) if field.part else set(field.refs)
+    return frozenset(found)
+
+
+@cache
+def _referring_fields(kind: type[Resource] | type[Part]) -> tuple[Field, ...]:
+    return tuple(
+        field
+        for field in fields_of(kind)
+        if field.refs or (field.part and _referring_fields(field.part))
+    )
 
 
 def several(value: Any) -> tuple[Any, ...]:
@@ -131,14 +173,24 @@ def several(value: Any) -> tuple[Any, ...]:
     return () if value is None else (value,)
 
 
-def _problems(kind: type[Resource], raw: Mapping[Any, Any], label: str) -> Iterator[Problem]:
-    name = raw["name"] if isinstance(raw.get("name"), str) else label
+def _faults(kind: type[Resource] | type[Part], raw: Mapping[Any, Any]) -> Iterator[Fault]:
     fields = {field.name: field for field in fields_of(kind)}
     for unknown in raw.keys() - fields.keys():
-        yield Problem(kind.KIND, name, str(unknown), _unknown_field(fields))
+        yield str(unknown), _unknown_field(fields)
     for field in fields.values():
-        for reason in _reasons(field, raw):
-            yield Problem(kind.KIND, name, field.name, reason)
+        if field.part and isinstance(raw.get(field.name), list | tuple):
+            yield from _faults_of_parts(field, field.part, raw[field.name])
+        else:
+            yield from ((field.name, reason) for reason in _reasons(field, raw))
+
+
+def _faults_of_parts(field: Field, part: type[Part], raw: Sequence[Any]) -> Iterator[Fault]:
+    for place, item in enumerate(raw, 1):
+        if isinstance(item, Mapping):
+            yield from _inside(field, place, _faults(part, item))
+        else:
+            reason = f"is not a mapping of fields but {reprlib.repr(item)}"
+            yield f"{field.name} #{place}", reason
 
 
 def _unknown_field(fields: Mapping[str, Field]) -> str:
@@ -164,77 +216,4 @@ def _in_words(field: Field, error: str) -> str:
     for pattern, meaning in PATTERNS.items():
         if pattern in error:
             return f"expected {meaning}"
-    return error.replace("`", "").replace(" - at $", "").replace("Expected", "expected")
-
-
-def refusal(check: str, text: str) -> str:
-    """Why `text` is not what `check` asks for, or "" where it is."""
-    try:
-        CHECKS[check](text)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-def read_address(text: str) -> IPAddress:
-    """The address of one machine."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not an IP address like 10.0.0.5 or fd00::5") from None
-    return _one_machine(address, text)
-
-
-def read_interface(text: str) -> IPInterface:
-    """The address of one machine, with or without the length of its subnet's prefix."""
-    if not _has_plain_length(text, required=False):
-        raise ValueError(f"{text!r} is not an address like 10.0.0.5/24 or fd00::5/64")
-    try:
-        interface = ip_interface(text)
-    except ValueError:
-        reason = f"{text!r} is not an address like 10.0.0.5/24 or fd00::5/64"
-        raise ValueError(reason) from None
-    _one_machine(interface.ip, text)
-    return interface
-
-
-def read_prefix(text: str) -> IPNetwork:
-    """A prefix, with no bit set beyond its length."""
-    try:
-        network = ip_network(text, strict=False)
-    except ValueError:
-        network = None
-    if network is None or "%" in text or not _has_plain_length(text, required=True):
-        raise ValueError(f"{text!r} is not a prefix like 10.0.0.0/24 or fd00::/64")
-    if network.network_address != ip_address(text.partition("/")[0]):
-        raise ValueError(f"{text!r} has bits set beyond its length; is {network} meant?")
-    return network
-
-
-def read_mac(text: str) -> str:
-    """The MAC of one machine, in lower case."""
-    if text.replace(":", "").strip("0") == "":
-        raise ValueError(f"{text!r} is the zero MAC")
-    if int(text[:2], 16) & 1:
-        raise ValueError(f"{text!r} is a group MAC (its first byte is odd)")
-    return text.lower()
-
-
-def _one_machine(address: IPAddress, text: str) -> IPAddress:
-    if isinstance(address, IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text!r} has a scope; leave out {'%' + address.scope_id!r}")
-    if address.is_multicast or address.is_unspecified or int(address) == (1 << 32) - 1:
-        raise ValueError(f"{text!r} is not the address of one machine")
-    return address
-
-
-def _has_plain_length(text: str, *, required: bool) -> bool:
-    return bool(re.fullmatch(r"[^/]+/[0-9]{1,3}" if required else r"[^/]+(/[0-9]{1,3})?", text))
-
-
-CHECKS: dict[str, Callable[[str], object]] = {
-    "address": read_address,
-    "interface": read_interface,
-    "prefix": read_prefix,
-    "mac": read_mac,
-}
+    return error.partition(" - at ")[0].replace("`", "").replace("Expected", "expected")

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterable
 from typing import TypeVar
 
 from onehop.engine.model.resources import Bridge, Host, Port, Resource, Router
-from onehop.engine.model.values import IPInterface, read_interface
+from onehop.engine.model.texts import IPInterface, read_interface
 
 AnyResource = TypeVar("AnyResource", bound=Resource)
 Domain = tuple[str, str]  # ("bridge", its first bridge's name), ("link" or "port", port's name)

@@ -1,0 +1,73 @@
+"""What resources are made of: the types of their fields, and what is said when one is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
+
+import msgspec
+
+MAX_KEY = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
+MAC = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
+NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?$"
+
+Name = Annotated[str, msgspec.Meta(pattern=NAME)]
+MacText = Annotated[str, msgspec.Meta(pattern=MAC, extra={"check": "mac"})]
+AddressText = Annotated[str, msgspec.Meta(extra={"check": "address"})]  # 10.0.0.5
+InterfaceText = Annotated[str, msgspec.Meta(extra={"check": "interface"})]  # 10.0.0.5/24
+PrefixText = Annotated[str, msgspec.Meta(extra={"check": "prefix"})]  # 10.0.0.0/24
+MacBits = Annotated[str, msgspec.Meta(pattern=MAC)]  # of one machine or of many, or a mask
+EtherTypeText = Annotated[str | int, msgspec.Meta(extra={"check": "ether_type"})]  # "ipv4", 0x806
+ProtocolText = Annotated[str | int, msgspec.Meta(extra={"check": "protocol"})]  # "tcp", 47
+PortsText = Annotated[str | int, msgspec.Meta(extra={"check": "ports"})]  # 80, "1000-2000"
+PathText = Annotated[str, msgspec.Meta(extra={"check": "path"})]  # /health
+Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
+L4Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY)]
+Asn = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
+Weight = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+def Ref(*kinds: str, owned: bool = False) -> msgspec.Meta:  # noqa: N802 (an annotation, like Meta)
+    """Mark a field as the name of a resource of one of `kinds`."""
+    return msgspec.Meta(extra={"ref": kinds, "owned": owned})
+
+
+class Problem(NamedTuple):
+    """One thing wrong with a topology."""
+
+    kind: str  # "port"
+    name: str  # the resource's name, or "" where it has none yet
+    field: str  # the field's name, or "" where the whole resource is meant
+    reason: str
+
+    def __str__(self) -> str:
+        where = f"{self.kind} {self.name!r}" if self.name else self.kind
+        return f"{where}: {self.field}: {self.reason}" if self.field else f"{where}: {self.reason}"
+
+
+class ModelError(ValueError):
+    """A topology that was refused, with every problem that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What all kinds share."""
+
+    KIND: ClassVar[str] = "resource"
+    PLURAL: ClassVar[str] = "resources"
+    LEASED: ClassVar[bool] = False  # of state: the first host that claims it has it
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+
+class Part(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, omit_defaults=True
+):
+    """What several resources of one kind are made of: it has no name, but a place in a list."""
