@@ -35,7 +35,10 @@ def read_row(kind: type[Resource], row: Any, names: Mapping[Any, tuple[str, str]
 def _plan(kind: type[Resource]) -> list[tuple[Field, list[str]]]:
     columns = columns_of(kind)
     return [
-        (field, [column.name for column in columns if column.field is field and not column.derived])
+        (
+            field,
+            [column.name for column in columns if column.field is field and not column.derived],
+        )
         for field in fields_of(kind)
     ]
 

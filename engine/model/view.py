@@ -7,11 +7,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Container, Iterable
 from typing import TypeVar
 
 from onehop.engine.model.resources import Bridge, Host, Port, Resource, Router
-from onehop.engine.model.texts import IPInterface, read_interface
+from onehop.engine.model.texts import IPInterface, IPNetwork, read_interface
 
 AnyResource = TypeVar("AnyResource", bound=Resource)
 Domain = tuple[str, str]  # ("bridge", its first bridge's name), ("link" or "port", port's name)
@@ -34,6 +35,7 @@ class View:
         self.peers = self._find_peers()
         self.loops: list[Port] = []  # the links that close a loop of bridges
         self._domains = self._join_bridges()
+        self.subnets = self._find_subnets()
 
     def by_name(self, kind: type[AnyResource]) -> dict[str, AnyResource]:
         """The resources of one kind."""
@@ -52,8 +54,12 @@ class View:
         peer = self.ports.get(self.peers.get(port.name, ""))
         for end in (port, peer):
             if end and end.device in self.bridges:
-                return "bridge", self._first(end.device)
+                return self.domain_of_bridge(end.device)
         return ("link", min(port.name, peer.name)) if peer else ("port", port.name)
+
+    def domain_of_bridge(self, bridge: str) -> Domain:
+        """The broadcast domain that the ports of `bridge` are in."""
+        return "bridge", self._first(bridge) if bridge in self.bridges else bridge
 
     def why_no_link(self, port: Port) -> str:
         """Why the peer that `port` states cannot be its peer, or "" where it can."""
@@ -66,6 +72,15 @@ class View:
             return f"port {peer.name!r} has a host and an interface"
         other = peer.peer or self._claims[peer.name]
         return f"port {peer.name!r} is the peer of {other!r}" if other != port.name else ""
+
+    def _find_subnets(self) -> defaultdict[tuple[Domain, int], set[IPNetwork]]:
+        """By domain and version of IP, the subnets that routers give it."""
+        subnets: defaultdict[tuple[Domain, int], set[IPNetwork]] = defaultdict(set)
+        for port in self.ports_of(self.routers):
+            for address in self.addresses[port.name]:
+                if not address.is_link_local:
+                    subnets[self.domain(port), address.version].add(address.network)
+        return subnets
 
     def _find_claims(self) -> dict[str, str]:
         """Of each port that is stated as a peer, the first that states it."""

@@ -1,10 +1,9 @@
-"""The rules between sound resources: each takes a `View` and yields what breaks it."""
+"""The rules of devices, ports, addresses, routes and BGP."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 
 from onehop.engine.model.keys import router_mac
@@ -14,10 +13,9 @@ from onehop.engine.model.resources import (
     Bridge,
     Port,
     PortGroup,
-    Problem,
-    Resource,
     Route,
 )
+from onehop.engine.model.rules.base import Problems, unique, wrong
 from onehop.engine.model.texts import (
     IPAddress,
     IPInterface,
@@ -25,27 +23,9 @@ from onehop.engine.model.texts import (
     read_address,
     read_prefix,
 )
-from onehop.engine.model.view import Domain, View
+from onehop.engine.model.view import View
 
-Problems = Iterator[Problem]
 DEVICE_NAME = re.compile(r"[^\s/:]{1,15}")  # what Linux takes for a network device (IFNAMSIZ)
-
-
-def _wrong(resource: Resource, field: str, reason: str) -> Problem:
-    return Problem(resource.KIND, resource.name, field, reason)
-
-
-def _unique(
-    claims: Iterable[tuple[Hashable, Resource, str, str]],
-) -> Problems:
-    """Each claim: the key that only one may have, who claims it, in which field, in words."""
-    owners: dict[Hashable, Resource] = {}
-    for key, resource, field, words in claims:
-        owner = owners.setdefault(key, resource)
-        if owner is not resource:
-            yield _wrong(
-                resource, field, f"{words} is already that of {owner.KIND} {owner.name!r}"
-            )
 
 
 # Ports and their links.
@@ -54,11 +34,11 @@ def _unique(
 def exterior_ports_have_host_and_interface(view: View) -> Problems:
     for port in view.ports.values():
         if port.host is not None and port.interface is None:
-            yield _wrong(port, "interface", "is missing; a port with a host has an interface")
+            yield wrong(port, "interface", "is missing; a port with a host has an interface")
         if port.interface is not None and port.host is None:
-            yield _wrong(port, "host", "is missing; a port with an interface has a host")
+            yield wrong(port, "host", "is missing; a port with an interface has a host")
         if port.interface is not None and not DEVICE_NAME.fullmatch(port.interface):
-            yield _wrong(port, "interface", f"{port.interface!r} cannot be a network device")
+            yield wrong(port, "interface", f"{port.interface!r} cannot be a network device")
 
 
 def links_have_two_ends(view: View) -> Problems:
@@ -67,18 +47,18 @@ def links_have_two_ends(view: View) -> Problems:
         if port.peer is not None and port.peer in view.ports:
             reason = view.why_no_link(port)
             if reason:
-                yield _wrong(port, "peer", reason)
+                yield wrong(port, "peer", reason)
 
 
 def links_do_not_loop(view: View) -> Problems:
     """Bridges that are linked with no router between them form a tree."""
     for port in view.loops:
         reason = f"the link to {port.peer!r} closes a loop of bridges without a router"
-        yield _wrong(port, "peer", reason)
+        yield wrong(port, "peer", reason)
     for port in view.ports_of(view.routers):
         peer = view.ports.get(view.peers.get(port.name, ""))
         if peer and port.peer == peer.name and peer.device == port.device:
-            yield _wrong(port, "peer", f"links router {port.device!r} to itself")
+            yield wrong(port, "peer", f"links router {port.device!r} to itself")
 
 
 # Addresses and MACs.
@@ -88,9 +68,9 @@ def router_ports_state_their_subnet(view: View) -> Problems:
     for port in view.ports_of(view.routers):
         for text, address in zip(port.addresses, view.addresses[port.name], strict=True):
             if "/" not in text:
-                yield _wrong(port, "addresses", f"{text!r} lacks its subnet, as in {text}/24")
+                yield wrong(port, "addresses", f"{text!r} lacks its subnet, as in {text}/24")
             elif not _usable(address):
-                yield _wrong(port, "addresses", f"{text!r} names its subnet, not a machine in it")
+                yield wrong(port, "addresses", f"{text!r} names its subnet, not a machine in it")
 
 
 def _usable(address: IPInterface) -> bool:
@@ -107,27 +87,17 @@ def linked_bridge_ports_have_no_machine(view: View) -> Problems:
         for field in ("mac", "addresses"):
             if getattr(port, field):
                 reason = "states the machine behind the port, but the port is linked to another"
-                yield _wrong(port, field, reason)
+                yield wrong(port, field, reason)
 
 
 def machines_are_inside_their_subnet(view: View) -> Problems:
     """Where routers give a domain its subnets, its machines are in one of them."""
-    subnets = _subnets(view)
     for port in view.ports_of(view.bridges):
         for address in view.addresses[port.name]:
-            networks = subnets[view.domain(port), address.version]
+            networks = view.subnets[view.domain(port), address.version]
             if networks and not address.is_link_local and not _fits(address, networks):
                 words = ", ".join(str(network) for network in sorted(networks, key=str))
-                yield _wrong(port, "addresses", f"'{address}' is outside its subnet, {words}")
-
-
-def _subnets(view: View) -> defaultdict[tuple[Domain, int], set[IPNetwork]]:
-    subnets: defaultdict[tuple[Domain, int], set[IPNetwork]] = defaultdict(set)
-    for port in view.ports_of(view.routers):
-        for address in view.addresses[port.name]:
-            if not address.is_link_local:
-                subnets[view.domain(port), address.version].add(address.network)
-    return subnets
+                yield wrong(port, "addresses", f"'{address}' is outside its subnet, {words}")
 
 
 def _fits(address: IPInterface, networks: Iterable[IPNetwork]) -> bool:
@@ -138,25 +108,25 @@ def _fits(address: IPInterface, networks: Iterable[IPNetwork]) -> bool:
 
 def nobody_shares_an_address(view: View) -> Problems:
     """Unique: addresses and MACs in a domain, addresses of a router, of hosts, interfaces."""
-    yield from _unique(
+    yield from unique(
         ((view.domain(port), address.ip), port, "addresses", f"'{address.ip}'")
         for port in view.ports.values()
         for address in view.addresses[port.name]
     )
-    yield from _unique(
+    yield from unique(
         ((port.device, address.ip), port, "addresses", f"'{address.ip}'")
         for port in view.ports_of(view.routers)
         for address in view.addresses[port.name]
         if not address.is_link_local
     )
-    yield from _unique(
+    yield from unique(
         ((view.domain(port), mac), port, "mac", f"{mac!r}") for port, mac in _macs(view)
     )
-    yield from _unique(
+    yield from unique(
         (read_address(host.tunnel_address), host, "tunnel_address", f"{host.tunnel_address!r}")
         for host in view.hosts.values()
     )
-    yield from _unique(
+    yield from unique(
         ((port.host, port.interface), port, "interface", f"{port.interface!r} of {port.host!r}")
         for port in view.ports.values()
         if port.host is not None and port.interface is not None
@@ -173,7 +143,7 @@ def _macs(view: View) -> Iterator[tuple[Port, str]]:
 
 def tunnel_keys_are_unique(view: View) -> Problems:
     keyed: list[Bridge | Port] = [*view.bridges.values(), *view.ports.values()]
-    yield from _unique(
+    yield from unique(
         (resource.tunnel_key, resource, "tunnel_key", str(resource.tunnel_key))
         for resource in keyed
         if resource.tunnel_key
@@ -192,7 +162,7 @@ def routes_are_whole(view: View) -> Problems:
         else:
             for field in ("next_hop_port", "next_hop_gateway"):
                 if getattr(route, field) is not None:
-                    yield _wrong(route, field, f"a {route.type} route leads nowhere")
+                    yield wrong(route, field, f"a {route.type} route leads nowhere")
 
 
 def _route_families(route: Route) -> Problems:
@@ -201,24 +171,24 @@ def _route_families(route: Route) -> Problems:
         text = getattr(route, field)
         if text is not None and ip_interface(text).version != version:
             reason = f"{text!r} is IPv{10 - version}, but the destination is IPv{version}"
-            yield _wrong(route, field, reason)
+            yield wrong(route, field, reason)
 
 
 def _next_hop(view: View, route: Route) -> Problems:
     if route.next_hop_port is None:
-        yield _wrong(route, "next_hop_port", "is missing; a normal route leaves by a port")
+        yield wrong(route, "next_hop_port", "is missing; a normal route leaves by a port")
         return
     port = view.ports.get(route.next_hop_port)
     if port is None:
         return
     if port.device != route.router:
         reason = f"port {port.name!r} is of {port.device!r}, not of router {route.router!r}"
-        yield _wrong(route, "next_hop_port", reason)
+        yield wrong(route, "next_hop_port", reason)
     elif route.next_hop_gateway is not None:
         gateway = read_address(route.next_hop_gateway)
         reason = _not_on_link(view, port, gateway)
         if reason and gateway.version == read_prefix(route.destination).version:
-            yield _wrong(route, "next_hop_gateway", reason)
+            yield wrong(route, "next_hop_gateway", reason)
 
 
 def _not_on_link(view: View, port: Port, address: IPAddress) -> str:
@@ -235,7 +205,7 @@ def _not_on_link(view: View, port: Port, address: IPAddress) -> str:
 
 
 def routes_are_stated_once(view: View) -> Problems:
-    yield from _unique(
+    yield from unique(
         (
             (
                 route.router,
@@ -259,7 +229,7 @@ def port_groups_name_a_port_once(view: View) -> Problems:
     for group in view.by_name(PortGroup).values():
         for name in dict.fromkeys(group.ports):
             if group.ports.count(name) > 1:
-                yield _wrong(group, "ports", f"names port {name!r} more than once")
+                yield wrong(group, "ports", f"names port {name!r} more than once")
 
 
 def bgp_peers_are_on_uplinks(view: View) -> Problems:
@@ -268,7 +238,7 @@ def bgp_peers_are_on_uplinks(view: View) -> Problems:
         port = view.ports.get(peer.port)
         if port is not None:
             yield from _bgp_peer(view, peer, port)
-    yield from _unique(
+    yield from unique(
         ((peer.port, read_address(peer.address)), peer, "address", f"{peer.address!r}")
         for peer in peers
     )
@@ -277,14 +247,14 @@ def bgp_peers_are_on_uplinks(view: View) -> Problems:
 def _bgp_peer(view: View, peer: BgpPeer, port: Port) -> Problems:
     if port.device in view.bridges or port.host is None:
         reason = f"port {port.name!r} is no uplink; an uplink is a router's port with a host"
-        yield _wrong(peer, "port", reason)
+        yield wrong(peer, "port", reason)
         return
     router = view.routers.get(port.device)
     if router is not None and router.asn is None:
-        yield _wrong(peer, "port", f"router {router.name!r} has no asn to speak BGP for")
+        yield wrong(peer, "port", f"router {router.name!r} has no asn to speak BGP for")
     reason = _not_on_link(view, port, read_address(peer.address))
     if reason:
-        yield _wrong(peer, "address", reason)
+        yield wrong(peer, "address", reason)
 
 
 def bgp_networks_have_an_asn(view: View) -> Problems:
@@ -292,25 +262,8 @@ def bgp_networks_have_an_asn(view: View) -> Problems:
     for network in networks:
         router = view.routers.get(network.router)
         if router is not None and router.asn is None:
-            yield _wrong(network, "router", f"router {router.name!r} has no asn to speak BGP for")
-    yield from _unique(
+            yield wrong(network, "router", f"router {router.name!r} has no asn to speak BGP for")
+    yield from unique(
         ((network.router, read_prefix(network.prefix)), network, "prefix", f"{network.prefix!r}")
         for network in networks
     )
-
-
-RULES: tuple[Callable[[View], Problems], ...] = (
-    exterior_ports_have_host_and_interface,
-    links_have_two_ends,
-    links_do_not_loop,
-    router_ports_state_their_subnet,
-    linked_bridge_ports_have_no_machine,
-    machines_are_inside_their_subnet,
-    nobody_shares_an_address,
-    tunnel_keys_are_unique,
-    routes_are_whole,
-    routes_are_stated_once,
-    port_groups_name_a_port_once,
-    bgp_peers_are_on_uplinks,
-    bgp_networks_have_an_asn,
-)
