@@ -6,9 +6,11 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mistakes import problems
 
 from onehop.engine import model
 from onehop.engine.model import Bridge, Host, ModelError, Port, Route, Router, Topology
+from onehop.engine.model.texts import CHECKS
 from onehop.engine.model.values import fields_of
 
 SOUND = """
@@ -47,18 +49,6 @@ bgp_networks:
 """
 
 
-def problems(text: str, *edits: tuple[str, str]) -> list[str]:
-    """What `load` says of SOUND (or `text`) after each edit; none where it is accepted."""
-    for old, new in edits:
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    try:
-        model.load(text)
-    except ModelError as error:
-        return str(error).splitlines()
-    return []
-
-
 def test_a_sound_file_is_read() -> None:
     topology = model.load(SOUND)
     assert topology.ports[0] == Port(
@@ -95,12 +85,13 @@ MISTAKES = {
     # Files and fields.
     "unknown kind": (
         [("port_groups:", "portgroups:")],
-        ["file 'topology.yaml': portgroups: unknown field; there are hosts, bridges, routers, "
-         "ports, routes, port_groups, bgp_peers, bgp_networks"],
+        ["file 'topology.yaml': portgroups: unknown field; there are "
+         + ", ".join(kind.PLURAL for kind in model.STATED)],
     ),
     "unknown field": (
         [("asn: 65010", "as: 65010")],
-        ["router 'provider': as: unknown field; there are name, admin_state_up, asn"],
+        ["router 'provider': as: unknown field; there are name, admin_state_up, asn, "
+         "inbound_filter, outbound_filter"],
     ),
     "missing field": (
         [("{router: provider, prefix: 10.0.0.0/24}", "{router: provider}")],
@@ -376,7 +367,7 @@ def test_a_mistake_is_told_by_kind_object_and_field(
     "text, reason",
     [
         ("hosts: [", "is not YAML"),
-        ("- hosts", "expected a mapping with hosts, bridges"),
+        ("- hosts", "expected a mapping with hosts, address_groups"),
         ("hosts: {name: a}", "hosts: expected a list"),
         ("hosts: [a]", "host: number 1 is not a mapping of fields but 'a'"),
         ("hosts: []\nhosts: []", "'hosts' stands twice"),
@@ -475,10 +466,13 @@ def test_the_difference_of_two_topologies_leads_from_one_to_the_other() -> None:
 
 
 def test_every_annotation_is_understood() -> None:
-    for kind in model.KINDS.values():
+    for kind in (*model.KINDS.values(), *model.Part.__subclasses__()):
         for field in fields_of(kind):
-            assert field.base in (str, int, bool, float), (kind, field)
+            assert field.part or field.base in (str, int, bool, float), (kind, field)
             assert set(field.refs) <= set(model.KINDS)
+            assert not field.check or field.check in CHECKS
+    rule = {field.name for field in fields_of(model.Rule)}
+    assert set(model.CONDITIONS) < rule
     port = {field.name: field for field in fields_of(Port)}
     assert port["addresses"].many and port["addresses"].check == "interface"
     assert port["device"].refs == ("bridge", "router") and port["device"].required
@@ -509,3 +503,7 @@ def test_the_documented_file_is_sound() -> None:
         row = next(line for line in page.splitlines() if line.startswith(f"| `{kind.PLURAL}`"))
         for field in fields_of(kind):
             assert field.name in row and (f"**{field.name}**" in row) is field.required
+    rows = " ".join(line.split("|")[1] for line in page.splitlines() if line.startswith("|"))
+    assert all(field.name in rows for field in fields_of(model.Rule))
+    of_groups = page.split("## Rules of security groups")[1]
+    assert all(field.name in of_groups for field in fields_of(model.SecurityRule))

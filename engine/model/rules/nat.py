@@ -81,15 +81,20 @@ def _pools(view: View) -> Iterator[tuple[Pool, Place]]:
     for chain in view.by_name(Chain).values():
         for number, rule in enumerate(chain.rules, 1):
             for place, target in enumerate(rule.targets if rule.action == "snat" else (), 1):
-                yield _pool(target), Place(chain.name, f"rules #{number} targets #{place}")
+                pool = _pool(target)
+                if pool is not None:
+                    yield pool, Place(chain.name, f"rules #{number} targets #{place}")
 
 
-def _pool(target: NatTarget) -> Pool:
+def _pool(target: NatTarget) -> Pool | None:
+    """What a target makes; None where its addresses make nothing."""
     first = read_address(target.first_address)
     last = read_address(target.last_address or target.first_address)
     ports = SNAT_PORTS
     if target.first_port is not None:
         ports = target.first_port, target.last_port or target.first_port
+    if last.version != first.version:
+        return None
     return Pool(first.version, int(first), int(last), ports)
 
 
