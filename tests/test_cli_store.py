@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from onehop.controller.cli import app
 from onehop.controller.store import server
 from onehop.controller.store.client import Store
+from onehop.engine import model
 from onehop.engine.model import Bridge, Host, Port, PortStatus, Topology, load
 
 FILE = """
@@ -71,9 +72,7 @@ def test_state_is_shown_on_request(remote: str) -> None:
     assert held["port_statuses"] == [{"host": "h", "port": "p", "up": False}]
     assert [port["name"] for port in held["ports"]] == ["p"]
     stated = json.loads(onehop("store", "dump", "--store", remote, "--json").stdout)
-    assert stated.keys() == held.keys() - {
-        "learned_routes", "learned_macs", "neighbors", "port_statuses", "host_statuses"
-    }  # fmt: skip
+    assert stated.keys() == held.keys() - {kind.PLURAL for kind in model.STATE}
 
 
 def test_a_file_with_mistakes_is_bad_input_with_a_line_for_each(remote: str) -> None:
@@ -82,7 +81,8 @@ def test_a_file_with_mistakes_is_bad_input_with_a_line_for_each(remote: str) -> 
     )
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
-        "onehop: bridge 'nett': x: unknown field; there are name, admin_state_up, tunnel_key",
+        "onehop: bridge 'nett': x: unknown field; there are name, admin_state_up, tunnel_key, "
+        "inbound_filter, outbound_filter",
         "onehop: port 'vm': device: there is no bridge or router 'net'",
     ]
 

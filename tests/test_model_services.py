@@ -5,6 +5,7 @@ from mistakes import Edit, problems
 
 from onehop.engine import model
 from onehop.engine.model import MemberStatus, NatBlock
+from onehop.engine.topology import Topology as Compiled
 
 SOUND = """
 chains:
@@ -267,11 +268,25 @@ def test_a_pool_of_another_router_may_have_the_same_addresses() -> None:
 
 
 def test_a_router_of_another_network_may_have_the_address_of_a_machine() -> None:
-    assert not problems(SOUND, ("{name: www, router: edge, address: 198.51.100.80, port: 80",
-                                "{name: www, router: other, address: 10.0.0.11, port: 81"))  # fmt: skip
+    vip = "{name: www, router: edge, address: 198.51.100.80, port: 80"
+    assert not problems(SOUND, (vip, "{name: www, router: other, address: 10.0.0.11, port: 81"))
 
 
 def test_state_is_named_by_what_it_is_about() -> None:
     block = NatBlock(host="g1", address="198.51.100.1", first_port=1024, n_ports=64)
     assert block.name == "198.51.100.1 1024" and block.LEASED
     assert MemberStatus(host="c1", member="web1", healthy=False, reason="refused").name == "web1"
+
+
+def test_the_engine_takes_kinds_that_it_has_no_use_for() -> None:
+    topology = model.load(SOUND)
+    block = NatBlock(host="g1", address="198.51.100.1", first_port=1024, n_ports=64)
+    engine = Compiled()
+    engine.update([*topology, block])
+    known = {"host", "bridge", "router", "port", "route"}
+    others = [resource for resource in topology if resource.KIND not in known]
+    assert engine.get("chain", "pool") == topology.chains[1]
+    engine.update([], [(r.KIND, r.name) for r in (*others, block)])
+    assert engine.get("chain", "pool") is None
+    engine.update(others)
+    assert engine.get("vip", "www") == topology.vips[0]

@@ -17,11 +17,15 @@ from onehop.controller.store.schema import schema
 from onehop.engine import model
 from onehop.engine.model import (
     Bridge,
+    Chain,
     Host,
     HostStatus,
     LearnedMac,
     LearnedRoute,
+    MemberStatus,
     ModelError,
+    NatBlock,
+    NatTarget,
     Neighbor,
     Port,
     PortGroup,
@@ -29,6 +33,9 @@ from onehop.engine.model import (
     Resource,
     Route,
     Router,
+    Rule,
+    SecurityGroup,
+    SecurityRule,
     Topology,
 )
 
@@ -36,16 +43,41 @@ DEADLINE_S = 10.0
 TOPOLOGY = Topology(
     hosts=(Host(name="c1", tunnel_address="172.31.0.21"), Host(name="g1", tunnel_address="fd::1")),
     bridges=(Bridge(name="net"),),
-    routers=(Router(name="r", asn=65010),),
+    routers=(Router(name="r", asn=65010, inbound_filter="more"),),
     ports=(
-        Port(name="vm", device="net", host="c1", interface="tap", addresses=("10.0.0.9", "fd::9")),
+        Port(name="vm", device="net", host="c1", interface="tap", addresses=("10.0.0.9", "fd::9"),
+             mac="02:00:00:00:00:09", outbound_filter="main", security_groups=("s",),
+             allowed_address_pairs=(model.AddressPair(address="10.0.0.0/28"),)),
         Port(name="net-r", device="net"),
         Port(name="r-net", device="r", peer="net-r", addresses=("10.0.0.1/24", "fd::1/64")),
         Port(name="up", device="r", host="g1", interface="e", addresses=("10.56.1.2/24",)),
     ),
+    address_groups=(model.AddressGroup(name="friends", prefixes=("10.1.0.0/16", "fd01::/16")),),
+    security_groups=(
+        SecurityGroup(name="s", rules=(SecurityRule(direction="ingress", remote_group="s"),)),
+    ),
+    chains=(
+        Chain(name="main", rules=(
+            Rule(action="jump", jump="more", vlan=0, traversed_device="net"),
+            Rule(action="accept", in_ports=("net-r", "r-net"), invert=("in_ports",)),
+            Rule(action="accept", out_port_group="h"),
+            Rule(action="drop", source_group="friends", protocol=47),
+        )),
+        Chain(name="more", rules=(
+            Rule(action="snat", targets=(NatTarget(first_address="192.0.2.1"),)),
+        )),
+    ),
+    subnets=(model.Subnet(name="n4", bridge="net", prefix="10.0.0.0/24", routes=(
+        model.SubnetRoute(destination="10.9.0.0/16", gateway="10.0.0.2"),)),),
+    floating_ips=(model.FloatingIp(router="r", address="192.0.2.9", fixed_address="10.0.0.9"),),
+    health_monitors=(model.HealthMonitor(name="well", type="http", path="/x"),),
+    pools=(model.Pool(name="web", monitor="well"), model.Pool(name="idle")),
+    pool_members=(model.PoolMember(name="m", pool="web", address="10.0.0.9", port=80, weight=9),),
+    vips=(model.Vip(name="v", router="r", address="192.0.2.8", port=80, pool="web"),),
     routes=(Route(router="r", destination="0.0.0.0/0", next_hop_port="up"),
             Route(router="r", destination="10.0.0.0/8", type="reject")),
-    port_groups=(PortGroup(name="g", ports=("vm", "net-r", "up"), stateful=True),),
+    port_groups=(PortGroup(name="g", ports=("vm", "net-r", "up"), stateful=True),
+                 PortGroup(name="h", ports=("r-net",))),
     bgp_peers=(model.BgpPeer(name="isp", port="up", address="10.56.1.1", asn=65100),),
     bgp_networks=(model.BgpNetwork(router="r", prefix="10.0.0.0/24"),),
 )  # fmt: skip
@@ -56,6 +88,8 @@ STATE = (
     Neighbor(host="g1", port="up", address="10.56.1.1", mac="02:00:00:00:00:08"),
     PortStatus(host="c1", port="vm", up=False),
     HostStatus(host="c1", heartbeat_s=1234.5),
+    NatBlock(host="g1", address="192.0.2.1", first_port=1024, n_ports=64),
+    MemberStatus(host="c1", member="m", healthy=False, reason="refused"),
 )  # fmt: skip
 
 
@@ -145,7 +179,9 @@ def test_only_what_differs_is_written(connect: Callable[[], Store]) -> None:
     writer.apply(TOPOLOGY)
     next_step(reader)
     group = PortGroup(name="g", ports=("up", "vm"))
-    changed = msgspec.structs.replace(without(TOPOLOGY, "isp"), port_groups=(group,))
+    changed = msgspec.structs.replace(
+        without(TOPOLOGY, "isp"), port_groups=(group, TOPOLOGY.port_groups[1])
+    )
     assert writer.apply(changed) == Step([group], [("bgp_peer", "isp")])
     assert next_step(reader) == Step([group], [("bgp_peer", "isp")])
 
@@ -253,9 +289,10 @@ def test_an_application_keeps_state_but_what_is_about_what_it_removes(
     writer.put(STATE)
     until(reader, lambda: bool(held(reader, "host_status")))
     reader.apply(without(TOPOLOGY, "up", "isp", "r 0.0.0.0/0 up", "g"))
-    until(writer, lambda: not held(writer, "port_group"))
+    until(writer, lambda: held(writer, "port_group") == [TOPOLOGY.port_groups[1]])
     kinds = [kind.KIND for kind in model.STATE]
-    assert {r.KIND for r in held(writer, *kinds)} == {"learned_mac", "port_status", "host_status"}
+    kept = {r.KIND for r in held(writer, *kinds)}
+    assert kept == set(kinds) - {"learned_route", "neighbor"}
 
 
 def test_a_resource_with_state_that_no_client_saw_can_be_removed(stores: list[Store]) -> None:
@@ -318,6 +355,51 @@ def test_two_hosts_that_learn_one_mac_at_once_agree(
     for store in stores:
         until(store, lambda s=store: held(s, "learned_mac") == held(third, "learned_mac"))  # type: ignore[misc]
     assert len(held(third, "learned_mac")) == 1
+
+
+# Leases.
+
+BLOCK = NatBlock(host="c1", address="192.0.2.1", first_port=2048, n_ports=64)
+
+
+def test_a_lease_stays_with_its_first_host_until_given_back(stores: list[Store]) -> None:
+    first, second = stores
+    theirs = msgspec.structs.replace(BLOCK, host="g1")
+    first.put([BLOCK])
+    until(second, lambda: held(second, "nat_block") == [BLOCK])
+    second.put([theirs])
+    second.flush(DEADLINE_S)
+    first.put([BLOCK])  # again: nothing changes
+    first.flush(DEADLINE_S)
+    assert held(second, "nat_block") == [BLOCK]
+    first.remove("nat_block", [BLOCK.name])
+    until(second, lambda: not held(second, "nat_block"))
+    second.put([theirs])
+    until(first, lambda: held(first, "nat_block") == [theirs])
+
+
+def test_of_two_hosts_that_lease_at_once_one_gets_it(stores: list[Store]) -> None:
+    for store, host in zip(stores, ("c1", "g1"), strict=True):
+        store.put([msgspec.structs.replace(BLOCK, host=host)])
+    for store in stores:
+        store.flush(DEADLINE_S)
+    until(stores[0], lambda: held(stores[0], "nat_block") == held(stores[1], "nat_block") != [])
+    assert len(held(stores[0], "nat_block")) == 1
+
+
+def test_the_server_itself_refuses_a_second_owner(stores: list[Store], remote: str) -> None:
+    stores[0].put([BLOCK])
+    stores[0].flush(DEADLINE_S)
+    other = '{"host":["uuid","00000000-0000-0000-0000-000000000000"]}'
+    update = f'{{"op":"update","table":"NatBlock","where":[],"row":{other}}}'
+    assert "constraint violation" in transact(remote, update)
+
+
+def test_leases_of_a_host_that_is_removed_are_free(stores: list[Store]) -> None:
+    stores[0].put([BLOCK])
+    stores[0].flush(DEADLINE_S)
+    stores[1].apply(Topology())
+    until(stores[0], lambda: not held(stores[0], "nat_block"))
 
 
 # The server comes and goes.
@@ -409,6 +491,28 @@ def transact(remote: str, *operations: str) -> str:
 def test_the_server_itself_keeps_references_whole(stores: list[Store], remote: str) -> None:
     answer = transact(remote, '{"op":"delete","table":"Router","where":[["name","==","r"]]}')
     assert "referential integrity violation" in answer
+
+
+@pytest.mark.parametrize(
+    "table, name",
+    [("Chain", "more"), ("AddressGroup", "friends"), ("PortGroup", "h"), ("SecurityGroup", "s")],
+)
+def test_the_server_itself_keeps_what_rules_name(
+    stores: list[Store], remote: str, table: str, name: str
+) -> None:
+    where = f'"table":"{table}","where":[["name","==","{name}"]]'
+    assert "referential integrity violation" in transact(remote, f'{{"op":"delete",{where}}}')
+
+
+@pytest.mark.parametrize("text", ["{", "5", '{\\"action\\":\\"x\\"}'])
+def test_a_chain_with_a_rule_that_makes_no_sense_counts_as_absent(
+    stores: list[Store], remote: str, text: str
+) -> None:
+    reader = stores[1]
+    reader.run()
+    where = '"table":"Chain","where":[["name","==","more"]]'
+    transact(remote, f'{{"op":"update",{where},"row":{{"rules":["map",[[0,"{text}"]]]}}}}')
+    assert next_step(reader) == Step([], [("chain", "more")])
 
 
 def test_names_do_not_change(stores: list[Store], remote: str) -> None:

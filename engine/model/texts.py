@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -27,6 +28,7 @@ ETHER_TYPES = {"ipv4": 0x0800, "arp": 0x0806, "ipv6": 0x86DD}
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
 
+@lru_cache(maxsize=1 << 16)  # a chain of many rules, of which one changes, is read again whole
 def refusal(check: str, text: str | int) -> str:
     """Why `text` is not what `check` asks for, or "" where it is."""
     try:

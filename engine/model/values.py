@@ -115,14 +115,17 @@ def _plain(field: Field, value: Any) -> Any:
 
 def _refusals(whole: Resource | Part) -> Iterator[Fault]:
     """What is wrong with the texts of something whose fields have the right types."""
-    for field in fields_of(type(whole)):
-        if not field.check and not field.part:
-            continue
+    for field in _checked_fields(type(whole)):
         for place, value in enumerate(several(getattr(whole, field.name)), 1):
             if field.part:
                 yield from _inside(field, place, _refusals(value))
             elif reason := refusal(field.check, value):
                 yield field.name, reason
+
+
+@cache
+def _checked_fields(kind: type[Resource] | type[Part]) -> tuple[Field, ...]:
+    return tuple(field for field in fields_of(kind) if field.check or field.part)
 
 
 def _inside(field: Field, place: int, faults: Iterator[Fault]) -> Iterator[Fault]:
