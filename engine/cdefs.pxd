@@ -13,4 +13,6 @@ cdef enum:
     MAX_EMITTED = 4
     MAX_CRAFTED = 16384   # bytes: an echo reply is as long as the (jumbo) request
     MAX_NEIGHBORS = 4
+    MAX_CREATED = 12      # state entries that one packet creates
+    MAX_USED = 16         # state entries that one packet uses
     MAX_DEVICES = 12      # a packet that passes more devices is in a loop

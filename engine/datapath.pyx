@@ -198,7 +198,7 @@ cdef class Datapath:
             return 0
         if packet_in.reason == OFPR_INVALID_TTL:  # see translate.pyx, 2
             pkt.key.ip_ttl += <uint8_t>packet_in.metadata
-        simulate(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+        simulate(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
         return self.obey(&pkt, packet_in.ofport, now)
 
     cdef object again(self, bytes packet, str in_port, nsec_t now, bint gives_up):
@@ -209,9 +209,9 @@ cdef class Datapath:
         if reason:
             raise ValueError(MALFORMED[reason])
         if gives_up:
-            unreachable(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+            unreachable(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
         else:
-            simulate(self.hot.topo, &pkt, &self.hot.verdict, now, self.hot.seed)
+            simulate(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
         self.obey(&pkt, ofport_of(&self.hot.local, port), now)
         return self.received(0, [])
 

@@ -153,7 +153,7 @@ cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) n
     cdef FlowKey seen_key, seen
     memset(&pkt, 0, sizeof(Packet))
     pkt.key = key[0]
-    simulate(hot.topo, &pkt, &hot.again, now, hot.seed)
+    simulate(hot.topo, NULL, &pkt, &hot.again, now, hot.seed)
     if not hot.again.cacheable or (hot.again.kind != FORWARD and hot.again.kind != DROP):
         return False
     seen_key = hot.again.key

@@ -33,15 +33,17 @@ PLAIN_ACTIONS = {
 
 
 cdef void simulate(
-    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+    const Topo* topo, const StateTable* state, const Packet* pkt, Verdict* out, nsec_t now,
+    uint64_t seed,
 ) noexcept nogil:
-    run(topo, pkt, out, now, seed, False, NULL)
+    run(topo, state, pkt, out, now, seed, False, NULL)
 
 
 cdef void unreachable(
-    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+    const Topo* topo, const StateTable* state, const Packet* pkt, Verdict* out, nsec_t now,
+    uint64_t seed,
 ) noexcept nogil:
-    run(topo, pkt, out, now, seed, True, NULL)
+    run(topo, state, pkt, out, now, seed, True, NULL)
 
 
 cdef void solicit(
@@ -52,7 +54,7 @@ cdef void solicit(
     cdef Packet nothing
     memset(&nothing, 0, sizeof(Packet))
     nothing.key.in_port = NONE
-    begin(&walk, topo, &nothing, out, now, seed)
+    begin(&walk, topo, NULL, &nothing, out, now, seed)
     if port < topo.n_ports and topo.ports[port].active:
         ask(&walk, port, family, ip)
     out.kind = CONSUMED
@@ -60,11 +62,11 @@ cdef void solicit(
 
 
 cdef void run(
-    const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
-    bint gives_up, Trace* trace,
+    const Topo* topo, const StateTable* state, const Packet* pkt, Verdict* out, nsec_t now,
+    uint64_t seed, bint gives_up, Trace* trace,
 ) noexcept nogil:
     cdef Walk walk
-    begin(&walk, topo, pkt, out, now, seed)
+    begin(&walk, topo, state, pkt, out, now, seed)
     walk.gives_up = gives_up
     walk.trace = trace
     out.kind = DROP
@@ -118,7 +120,7 @@ cdef int repeat(
     with nogil:
         for i in range(times):
             if parse(&pkt, data, len_bytes, index) == 0:
-                simulate(topology.topo, &pkt, out, 0, seed)
+                simulate(topology.topo, NULL, &pkt, out, 0, seed)
     free(out)
     return 0
 
@@ -140,7 +142,7 @@ cdef object simulated(
         malformed = parse(&pkt, packet, <uint32_t>len(packet), index)
         if malformed:
             raise ValueError(MALFORMED[malformed])
-        run(topology.topo, &pkt, out, now, seed, gives_up, trace)
+        run(topology.topo, NULL, &pkt, out, now, seed, gives_up, trace)
         return verdict_view(topology, out, trace, packet, in_port)
     finally:
         free(out)

@@ -1,10 +1,11 @@
 """What the walk answers for one packet."""
 
 from onehop.engine.cdefs cimport (
-    MAX_ACTIONS, MAX_CRAFTED, MAX_EMITTED, MAX_NEIGHBORS, MAX_TAGS, idx_t, tag_t, uint8_t,
-    uint16_t, uint32_t,
+    MAX_ACTIONS, MAX_CRAFTED, MAX_CREATED, MAX_EMITTED, MAX_NEIGHBORS, MAX_TAGS, MAX_USED, idx_t,
+    tag_t, uint8_t, uint16_t, uint32_t,
 )
 from onehop.engine.packet cimport FlowKey
+from onehop.engine.state cimport StateEntry, StateKey
 
 cdef enum VerdictKind:
     DROP = 0       # by state that the mask covers: a flow without actions may be installed
@@ -47,6 +48,7 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_ARP                 # ARP or ND, answered or absorbed
     R_LOCAL               # for the router itself
     R_TOO_LONG            # more actions than a verdict holds
+    R_STATE_FULL          # a connection that the table has no room for
 
 cdef struct Action:
     uint8_t kind
@@ -60,6 +62,10 @@ cdef struct Seen:         # this router port saw `ip` at `mac`
     uint8_t family        # 4 or 6
     uint8_t ip[16]
     uint8_t mac[6]
+
+cdef struct Used:         # an entry of the state table that the packet met
+    StateKey key
+    uint8_t direction     # a Direction
 
 cdef struct Emitted:      # a packet that the walk crafted: bytes stand in Verdict.crafted
     uint32_t off          # where they begin
@@ -88,6 +94,11 @@ cdef struct Verdict:
     idx_t learn_port
     uint16_t n_neighbors
     Seen neighbors[MAX_NEIGHBORS]
+    # what is remembered when it is forwarded, and what was met, for the caller to keep
+    uint16_t n_created
+    StateEntry created[MAX_CREATED]
+    uint16_t n_used
+    Used used[MAX_USED]
     # AWAIT: whose MAC is wanted
     idx_t await_port
     uint8_t await_family

@@ -21,4 +21,5 @@ REASONS = (
     "ARP or neighbor discovery",
     "for the router itself",
     "too many actions",
+    "too many connections",
 )

@@ -12,6 +12,7 @@ from onehop.engine.cdefs cimport (
     MAX_TAGS, NONE, idx_t, nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 from onehop.engine.packet cimport Packet
+from onehop.engine.state cimport StateTable
 from onehop.engine.topology cimport Topo
 from onehop.engine.verdict cimport DROP, Action, Verdict
 
@@ -52,6 +53,7 @@ cdef struct Trace:
 
 cdef struct Walk:
     const Topo* topo
+    const StateTable* state  # NULL: an empty one
     Verdict* out
     Trace* trace           # NULL: nobody wants to know
     Packet pkt             # as it is now
@@ -68,7 +70,8 @@ cdef struct Walk:
     uint8_t n_counted      # how often the actions do so
 
 cdef void begin(
-    Walk* walk, const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+    Walk* walk, const Topo* topo, const StateTable* state, const Packet* pkt, Verdict* out,
+    nsec_t now, uint64_t seed,
 ) noexcept nogil
 cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept nogil
 
@@ -101,6 +104,10 @@ cdef inline void see_tp_src(Walk* walk) noexcept nogil:
 cdef inline void see_tp_dst(Walk* walk) noexcept nogil:
     if not walk.is_crafted:
         walk.out.mask.tp_dst = 0xffff
+
+cdef inline void see_tcp_flags(Walk* walk, uint16_t bits) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.tcp_flags |= bits
 
 cdef void see_eth_src(Walk* walk) noexcept nogil
 cdef void see_eth_dst(Walk* walk) noexcept nogil

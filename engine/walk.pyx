@@ -10,9 +10,10 @@ from onehop.engine.verdict cimport (
 
 
 cdef void begin(
-    Walk* walk, const Topo* topo, const Packet* pkt, Verdict* out, nsec_t now, uint64_t seed,
+    Walk* walk, const Topo* topo, const StateTable* state, const Packet* pkt, Verdict* out,
+    nsec_t now, uint64_t seed,
 ) noexcept nogil:
-    walk.topo, walk.out, walk.trace = topo, out, NULL
+    walk.topo, walk.state, walk.out, walk.trace = topo, state, out, NULL
     walk.pkt = pkt[0]
     walk.seed, walk.now = seed, now
     walk.actions, walk.n_actions = out.actions, &out.n_actions
@@ -23,7 +24,7 @@ cdef void begin(
 
 cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept nogil:
     """The walk of a packet that `walk` has crafted; its bytes are parsed into inner.pkt."""
-    inner.topo, inner.out, inner.trace = walk.topo, walk.out, walk.trace
+    inner.topo, inner.state, inner.out, inner.trace = walk.topo, walk.state, walk.out, walk.trace
     inner.seed, inner.now = walk.seed, walk.now
     inner.actions = walk.out.emitted[slot].actions
     inner.n_actions = &walk.out.emitted[slot].n_actions
@@ -44,6 +45,7 @@ cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
     out.reason = 0
     out.cacheable = 1
     out.n_actions = out.n_tags = out.n_emitted = out.n_neighbors = 0
+    out.n_created = out.n_used = 0
     out.crafted_len = 0
     out.learn_bridge = out.learn_port = out.await_port = NONE
     out.key = key[0]
