@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from ipaddress import ip_address
@@ -15,6 +16,8 @@ import msgspec
 from msgspec import Meta
 
 PREFIX = "ONEHOP_"
+TOKEN_BYTES = 16  # the shortest secret
+PEER_PORT = 6654
 
 Remote = Annotated[str, Meta(pattern=r"^(unix:.+|tcp:.+:[0-9]+|ssl:.+:[0-9]+)$")]
 Positive = Annotated[float, Meta(gt=0)]
@@ -40,6 +43,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idle_s: Positive = 60.0  # a flow unused for so long is removed
     port_rate: Positive = 20_000.0  # packets a second that one port may send to the agent
     port_burst: Positive = 20_000.0
+    peer_token_file: str = ""  # what all agents know; empty: no state goes between hosts
+    peer_listen: str = ""  # where other agents connect; empty: PEER_PORT of the tunnel address
+    state_entries: Annotated[int, Meta(ge=1024, le=1 << 24)] = 1 << 18  # that a host remembers
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -48,6 +54,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def metrics_address(self) -> tuple[str, int]:
         return _endpoint("metrics", self.metrics)
+
+    @property
+    def peer_address(self) -> tuple[str, int] | None:
+        return _endpoint("peer_listen", self.peer_listen) if self.peer_listen else None
+
+    def peer_token(self) -> bytes:
+        """What proves that an agent belongs here; empty where there is no such thing."""
+        return read_token(self.peer_token_file) if self.peer_token_file else b""
 
     def environment(self) -> dict[str, str]:
         """The variables that make the same settings in another process."""
@@ -62,7 +76,24 @@ def settings(values: Mapping[str, object]) -> Settings:
         raise SettingError(_reason(error)) from None
     _endpoint("listen", made.listen)
     _endpoint("metrics", made.metrics)
+    if made.peer_listen:
+        _endpoint("peer_listen", made.peer_listen)
     return made
+
+
+def read_token(path: str) -> bytes:
+    """The secret in a file that only its owner may read, or a SettingError."""
+    try:
+        with open(path, "rb") as file:
+            shared = os.fstat(file.fileno()).st_mode & 0o077
+            token = file.read(4096).strip()
+    except OSError as error:
+        raise SettingError(f"peer_token_file: {path}: {error.strerror}") from None
+    if shared:
+        raise SettingError(f"peer_token_file: {path}: others may read it; chmod 600")
+    if len(token) < TOKEN_BYTES:
+        raise SettingError(f"peer_token_file: {path}: shorter than {TOKEN_BYTES} bytes")
+    return token
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

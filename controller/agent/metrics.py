@@ -18,6 +18,26 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 Respond = Callable[[str, list[tuple[str, str]]], object]
 
 
+class PeerStatus(msgspec.Struct, frozen=True):
+    """How the state channel to a peer is."""
+
+    connected: bool  # it takes state from here
+    heard: bool  # it is connected, and may send state to here
+    queued: int  # messages that it has not confirmed
+    queued_bytes: int
+
+
+class ChannelStatus(msgspec.Struct, frozen=True):
+    """How the state channel is."""
+
+    state: str  # in words
+    peers: Mapping[str, PeerStatus] = {}
+    counters: Mapping[str, int] = {}
+
+
+OFF = ChannelStatus("off: no --peer-token-file")
+
+
 class Status(msgspec.Struct, frozen=True, kw_only=True):
     """How an agent is."""
 
@@ -36,6 +56,8 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     uplinks: dict[str, dict[str, object]]
     rows: dict[str, int]  # of each kind in the topology
     counters: dict[str, int]
+    channel: ChannelStatus = OFF
+    states: dict[str, int] = {}  # what is remembered of connections: entries, capacity, ...
 
 
 class Page:
@@ -99,10 +121,22 @@ def metrics(status: Status) -> Iterable[Metric]:
     yield _labelled("peer_up", "BFD reaches the host.", "peer", status.peers)
     yield _labelled("port_up", "The exterior port works.", "port", status.ports)
     yield _labelled("resources", "What the topology holds.", "kind", status.rows)
+    yield from _channel(status.channel)
+    yield _labelled("states", "Memory of connections.", "figure", status.states)
     events = CounterMetricFamily("onehop_events", "What happened, by name.", labels=["event"])
     for name, count in sorted(status.counters.items()):
         events.add_metric([name], count)
     yield events
+
+
+def _channel(channel: ChannelStatus) -> Iterable[Metric]:
+    peers = channel.peers.items()
+    for name, text, values in (
+        ("up", "The host takes connection state from here.", {h: p.connected for h, p in peers}),
+        ("queued", "Messages that it has not confirmed.", {h: p.queued for h, p in peers}),
+        ("queued_bytes", "Bytes of them.", {h: p.queued_bytes for h, p in peers}),
+    ):
+        yield _labelled(f"state_peer_{name}", text, "peer", values)
 
 
 def _labelled(name: str, text: str, label: str, values: Mapping[str, float]) -> Metric:

@@ -1,0 +1,376 @@
+"""The channel between agents: sockets around the two ends of `peer_link`.
+
+It must not know what a state message says, nor Ryu.
+
+1. Nothing waits but `turn`, which belongs to one thread; `send` writes what the socket takes at
+   once, so that state leaves before the packet that made it, and leaves the rest to `turn`.
+2. Sockets are opened and closed in `turn` only: whoever waits for one is never surprised.
+3. A peer that is slow, gone, or somebody else costs its own queue and nothing more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address
+
+from onehop.controller.agent.config import PEER_PORT
+from onehop.controller.agent.metrics import ChannelStatus, PeerStatus
+from onehop.controller.agent.peer_frames import NONCE_BYTES, STATE, WANT, ChannelError
+from onehop.controller.agent.peer_link import Accepter, Inbox, Opener, Self
+from onehop.controller.agent.peer_outbox import Outbox
+
+READ_BYTES = 1 << 18
+RETRY_NS = (100_000_000, 2_000_000_000)  # after the first failure, at most
+STRANGERS = 64  # connections that have proven nothing yet
+
+log = logging.getLogger(__name__)
+Everything = Callable[[str], Iterator[bytes]]  # all that a host should know, in pieces
+Came = Callable[[str, Sequence[bytes]], None]
+
+
+class _Wire:
+    """A socket with one end of the protocol behind it."""
+
+    def __init__(self, sock: socket.socket, end: Opener | Accepter) -> None:
+        self.sock, self.end = sock, end
+        self.broken = ""
+
+    def write(self) -> None:
+        """Write what the socket takes."""
+        try:
+            while self.end.out and not self.broken:
+                count = self.sock.send(self.end.out)
+                del self.end.out[:count]
+                if isinstance(self.end, Opener):
+                    self.end.pull()
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self.broken = error.strerror or str(error)
+
+    def read(self) -> bytes:
+        """What has come."""
+        try:
+            data = self.sock.recv(READ_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return b""
+        except OSError as error:
+            self.broken = error.strerror or str(error)
+            return b""
+        if not data:
+            self.broken = "it has hung up"
+        return data
+
+    def tick(self, now_ns: int) -> None:
+        try:
+            self.end.tick(now_ns)
+        except ChannelError as error:
+            self.broken = str(error)
+
+
+class _Peer:
+    """Another agent."""
+
+    def __init__(self, address: str, outbox: Outbox) -> None:
+        self.address = address
+        self.outbox, self.inbox = outbox, Inbox()
+        self.wire: _Wire | None = None
+        self.connecting = False
+        self.opener: Opener | None = None
+        self.retry_ns, self.pause_ns = 0, RETRY_NS[0]
+        self.said = ""  # the last complaint that was logged
+
+
+class Peers:
+    """The agents of the other hosts."""
+
+    def __init__(
+        self, host: str, token: bytes, *, everything: Everything, came: Came,
+        listen: tuple[str, int] | None = None, port: int = PEER_PORT,
+    ) -> None:  # fmt: skip
+        self._me = Self(host, token, os.urandom(16))
+        self._everything, self._came = everything, came
+        self._fixed, self._port = listen, listen[1] if listen else port
+        self._address = listen[0] if listen else ""
+        self._wanted: dict[str, str] = {}
+        self._peers: dict[str, _Peer] = {}
+        self._accepted: list[_Wire] = []
+        self._server: socket.socket | None = None
+        self._server_ns = 0
+        self._complaint = ""  # why nobody can connect
+        self._old: Counter[str] = Counter()  # of peers that are gone
+        self._waker, self._woken = socket.socketpair()
+        self._waker.setblocking(False)
+        self._woken.setblocking(False)
+
+    def reconcile(self, address: str, peers: Mapping[str, str]) -> None:
+        """This host has the tunnel address `address`, and these are the others' (by host)."""
+        if not self._fixed and address != self._address:
+            self._address, self._complaint = address, ""
+        self._wanted = dict(peers)
+        for host in peers.keys() - self._peers.keys():
+            outbox = Outbox(lambda host=host: self._everything(host))  # type: ignore[misc]
+            outbox.want()
+            self._peers[host] = _Peer(peers[host], outbox)
+        self._wake()
+
+    def send(self, host: str, payload: bytes) -> None:
+        """Let `host` know this; never waits."""
+        peer = self._peers.get(host)
+        if peer is None:
+            self._old["state_messages_to_nobody"] += 1
+            return
+        peer.outbox.put(payload)
+        self._push(peer)
+
+    def want(self) -> None:
+        """Ask every peer for all that concerns this host."""
+        for peer in self._peers.values():
+            peer.outbox.want()
+            self._push(peer)
+
+    def status(self) -> ChannelStatus:
+        """How the channel is."""
+        counters = Counter(self._old)
+        for peer in self._peers.values():
+            counters.update(peer.outbox.counters)
+        where = f"on at {self._address} port {self._port}"
+        words = where if self._server else f"not listening: {self._complaint or 'no address yet'}"
+        return ChannelStatus(words, {h: self._status(h) for h in sorted(self._peers)}, counters)
+
+    def turn(self, timeout_s: float) -> None:
+        """Wait for something to do, and do it."""
+        self._adjust(time.monotonic_ns())
+        reads, writes = self._interests()
+        ready, writable, _ = select.select(list(reads), list(writes), [], self._pause_s(timeout_s))
+        now_ns = time.monotonic_ns()
+        for sock in ready:
+            self._readable(sock, reads[sock], now_ns)
+        for sock in writable:
+            self._writable(writes[sock])
+        self._tick(now_ns)
+
+    def close(self) -> None:
+        """Hang up on everybody."""
+        for wire in [*self._accepted, *(p.wire for p in self._peers.values() if p.wire)]:
+            wire.sock.close()
+        for sock in (self._server, self._waker, self._woken):
+            if sock:
+                sock.close()
+
+    # At once
+
+    def _push(self, peer: _Peer) -> None:
+        if peer.wire is None or peer.opener is None or not peer.opener.established:
+            return
+        behind = bool(peer.opener.out)
+        peer.opener.pull()
+        if not behind:
+            peer.wire.write()
+        if peer.opener.out or peer.wire.broken:
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            self._waker.send(b"!")
+        except BlockingIOError:
+            pass  # it is awake
+
+    def _status(self, host: str) -> PeerStatus:
+        peer = self._peers[host]
+        heard = any(w.end.peer == host for w in self._accepted)
+        up = bool(peer.opener and peer.opener.established)
+        return PeerStatus(up, heard, len(peer.outbox), peer.outbox.queued_bytes)
+
+    # What is open should be open
+
+    def _adjust(self, now_ns: int) -> None:
+        for host in self._peers.keys() - self._wanted.keys():
+            self._forget(host)
+        for host, peer in self._peers.items():
+            if peer.address != self._wanted[host]:
+                peer.address = self._wanted[host]
+                self._hang_up(host, "its address has changed", now_ns)
+            if peer.wire is None and self._address and now_ns >= peer.retry_ns:
+                self._dial(host, peer, now_ns)
+        self._listen(now_ns)
+
+    def _forget(self, host: str) -> None:
+        peer = self._peers.pop(host)
+        self._old.update(peer.outbox.counters)
+        if peer.wire:
+            peer.wire.sock.close()
+        for wire in [w for w in self._accepted if w.end.peer == host]:
+            self._drop(wire)
+
+    def _dial(self, host: str, peer: _Peer, now_ns: int) -> None:
+        sock = _socket(peer.address)
+        peer.opener = Opener(self._me, host, peer.outbox, os.urandom(NONCE_BYTES), now_ns)
+        peer.wire, peer.connecting = _Wire(sock, peer.opener), True
+        try:
+            sock.bind((self._address, 0))
+            sock.connect((peer.address, self._port))
+        except (BlockingIOError, InterruptedError):
+            pass
+        except OSError as error:
+            self._hang_up(host, error.strerror or str(error), now_ns)
+
+    def _hang_up(self, host: str, why: str, now_ns: int) -> None:
+        peer = self._peers[host]
+        if peer.wire:
+            peer.wire.sock.close()
+        if peer.opener and peer.opener.established:
+            peer.pause_ns, peer.said = RETRY_NS[0], ""
+        peer.wire = peer.opener = None
+        peer.connecting = False
+        peer.retry_ns = now_ns + peer.pause_ns
+        peer.pause_ns = min(peer.pause_ns * 2, RETRY_NS[1])
+        if why != peer.said:
+            peer.said = why
+            log.info("state channel to %s: %s", host, why)
+
+    def _listen(self, now_ns: int) -> None:
+        stale = self._server and self._server.getsockname()[0] != self._address
+        if self._server and stale:
+            self._server.close()
+            self._server = None
+        if self._server or not self._address or now_ns < self._server_ns:
+            return
+        sock = _socket(self._address)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((self._address, self._port))
+            sock.listen(STRANGERS)
+        except OSError as error:
+            sock.close()
+            self._not_listening(f"{self._address} port {self._port}: {error.strerror}", now_ns)
+        else:
+            self._server, self._complaint = sock, ""
+
+    def _not_listening(self, why: str, now_ns: int) -> None:
+        self._server_ns = now_ns + RETRY_NS[1]
+        if why != self._complaint:
+            self._complaint = why
+            log.error("state channel: %s", why)
+
+    def _pause_s(self, most_s: float) -> float:
+        waiting = not self._server or any(not peer.wire for peer in self._peers.values())
+        return min(most_s, RETRY_NS[0] / 1e9) if waiting else most_s
+
+    # What has happened
+
+    def _interests(self) -> tuple[dict[socket.socket, object], dict[socket.socket, _Wire]]:
+        reads: dict[socket.socket, object] = {self._woken: None}
+        if self._server:
+            reads[self._server] = None
+        dialled = [p.wire for p in self._peers.values() if p.wire]
+        wires = [*dialled, *self._accepted]
+        reads |= {w.sock: w for w in wires}
+        connecting = {p.wire for p in self._peers.values() if p.connecting}
+        return reads, {w.sock: w for w in wires if w.end.out or w in connecting}
+
+    def _readable(self, sock: socket.socket, wire: object, now_ns: int) -> None:
+        if sock is self._woken:
+            self._woken.recv(READ_BYTES)
+        elif sock is self._server:
+            self._accept(now_ns)
+        elif isinstance(wire, _Wire):
+            data = wire.read()
+            try:
+                self._heard(wire, data, now_ns)
+            except ChannelError as error:
+                wire.broken = str(error)
+
+    def _heard(self, wire: _Wire, data: bytes, now_ns: int) -> None:
+        if not data:
+            return
+        if isinstance(wire.end, Opener):
+            wire.end.receive(data, now_ns)
+        else:
+            self._deliver(wire.end, data, now_ns)
+        wire.write()
+
+    def _deliver(self, end: Accepter, data: bytes, now_ns: int) -> None:
+        """Hand on what has arrived, and confirm it then: what is confirmed has been merged."""
+        stranger = not end.peer
+        arrived = end.receive(data, now_ns)
+        if stranger and end.peer:
+            self._replace(end)
+        if not arrived:
+            return
+        states = [told.payload for told in arrived if told.kind == STATE]
+        if any(told.kind == WANT for told in arrived):
+            self._peers[end.peer].outbox.resync()
+            self._push(self._peers[end.peer])
+        if states:
+            self._old["state_messages_received"] += len(states)
+            self._old["state_bytes_received"] += sum(map(len, states))
+            self._came(end.peer, states)
+        end.confirm(arrived[-1].number)
+
+    def _replace(self, end: Accepter) -> None:
+        """A peer has one connection to here: its newest."""
+        for wire in self._accepted:
+            if wire.end is not end and wire.end.peer == end.peer:
+                wire.broken = "it has connected again"
+
+    def _accept(self, now_ns: int) -> None:
+        assert self._server
+        try:
+            sock, _ = self._server.accept()
+        except OSError:
+            return
+        if sum(not wire.end.peer for wire in self._accepted) >= STRANGERS:
+            sock.close()
+            return
+        _prepare(sock)
+        end = Accepter(self._me, self._inbox, os.urandom(NONCE_BYTES), now_ns)
+        self._accepted.append(_Wire(sock, end))
+
+    def _inbox(self, host: str) -> Inbox | None:
+        peer = self._peers.get(host)
+        return peer.inbox if peer and host in self._wanted else None
+
+    def _writable(self, wire: _Wire) -> None:
+        for peer in self._peers.values():
+            if peer.wire is wire and peer.connecting:
+                peer.connecting = False
+                reason = wire.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                wire.broken = os.strerror(reason) if reason else ""
+        wire.write()
+
+    def _tick(self, now_ns: int) -> None:
+        for wire in list(self._accepted):
+            wire.tick(now_ns)
+            if wire.broken:
+                self._drop(wire)
+        for host, peer in self._peers.items():
+            if peer.wire:
+                peer.wire.tick(now_ns)
+                if peer.wire.broken:
+                    self._hang_up(host, peer.wire.broken, now_ns)
+
+    def _drop(self, wire: _Wire) -> None:
+        if not wire.end.peer:
+            self._old["state_connections_refused"] += 1
+            log.info("state channel: refused a connection: %s", wire.broken)
+        wire.sock.close()
+        self._accepted.remove(wire)
+
+
+def _socket(address: str) -> socket.socket:
+    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    _prepare(sock)
+    return sock
+
+
+def _prepare(sock: socket.socket) -> None:
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
