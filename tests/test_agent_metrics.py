@@ -12,7 +12,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from onehop.controller.agent import metrics
-from onehop.controller.agent.metrics import Status
+from onehop.controller.agent.metrics import ChannelStatus, PeerStatus, Status
 
 STATUS = Status(
     host="c1",
@@ -30,6 +30,8 @@ STATUS = Status(
     uplinks={},
     rows={"port": 3},
     counters={"packet_ins": 7},
+    channel=ChannelStatus("on", {"c2": PeerStatus(True, False, 3, 300)}),
+    states={"entries": 9},
 )
 
 
@@ -58,6 +60,9 @@ def test_figures_are_read_by_prometheus_own_parser(address):
     }
     assert found[("onehop_flows",)] == 12
     assert found[("onehop_live",)] == 1
+    assert found[("onehop_state_peer_up", "c2")] == 1
+    assert found[("onehop_state_peer_queued_bytes", "c2")] == 300
+    assert found[("onehop_states", "entries")] == 9
     assert found[("onehop_store_connected",)] == 0
     assert found[("onehop_peer_up", "g2")] == 0
     assert found[("onehop_port_up", "vm1")] == 1

@@ -28,7 +28,7 @@ class Pair:
         self.c1, self.c2 = c1, c2
         self.inbox: Inbox | None = Inbox()
         self.merged: list[bytes] = []
-        self.wanted = 0
+        self.wanted = self.told_all = 0
         self.connect()
 
     def connect(self) -> None:
@@ -58,6 +58,7 @@ class Pair:
     def _merge(self, arrived: list[Arrived]) -> None:
         self.merged += [told.payload for told in arrived if told.kind == frames.STATE]
         self.wanted += sum(told.kind == frames.WANT for told in arrived)
+        self.told_all += sum(told.kind == frames.DONE for told in arrived)
         if arrived:
             self.accepter.confirm(arrived[-1].number)
 
@@ -120,6 +121,7 @@ def test_new_process_tells_everything_piece_by_piece():
     pair = Pair(Outbox(lambda: iter(pieces), limit_bytes=10_000))
     assert pair.converse().merged == pieces
     assert pair.outbox.counters["state_resyncs"] == 1
+    assert pair.told_all == 1
     assert pair.outbox.counters["state_messages_dropped"] == 0
 
 

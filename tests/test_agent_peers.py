@@ -24,7 +24,11 @@ class Agent:
         self.heard: list[tuple[str, bytes]] = []
         self.knows: dict[str, list[bytes]] = {}  # what it would tell each host
         self.host = host
-        self.peers = Peers(host, token, everything=self._everything, came=self._came, port=port)
+        self.fetched = 0
+        self.peers = Peers(
+            host, token, everything=self._everything, came=self._came, fetched=self._fetched,
+            port=port,
+        )  # fmt: skip
 
     def meet(self, *hosts: str) -> Agent:
         others = {host: HOSTS[host] for host in hosts if host != self.host}
@@ -37,6 +41,9 @@ class Agent:
 
     def _everything(self, host: str) -> Iterator[bytes]:
         return iter(self.knows.get(host, []))
+
+    def _fetched(self) -> None:
+        self.fetched += 1
 
     def _came(self, host: str, messages: Sequence[bytes]) -> None:
         self.heard += [(host, message) for message in messages]
@@ -100,6 +107,19 @@ def test_agent_that_starts_is_told_everything(stack, port):
     c2 = agent(stack, "c2", port).meet("c1", "c2")
     until(lambda: len(c2.heard) >= 2, c1, c2)
     assert {message for _, message in c2.heard} == {b"old", b"older"}
+
+
+def test_agent_knows_when_it_has_heard_all_that_the_others_know(stack, port):
+    c1 = agent(stack, "c1", port).meet("c1", "c3")
+    c2 = agent(stack, "c2", port).meet("c2", "c3")
+    c3 = agent(stack, "c3", port).meet("c1", "c2", "c3")
+    c1.knows["c3"], c2.knows["c3"] = [b"one"], [b"two"]
+    until(lambda: c3.fetched, c1, c2, c3)
+    assert {("c1", b"one"), ("c2", b"two")} <= set(c3.heard)
+    c3.peers.want()
+    c1.peers.send("c3", b"later")
+    until(lambda: ("c1", b"later") in c3.heard, c1, c2, c3)
+    assert c3.fetched == 1
 
 
 def test_agent_that_asks_is_told_everything_again(pair):

@@ -11,7 +11,7 @@ opened it sends state, who accepted it confirms::
                           <-------  PROOF  HMAC(token, "accepter", both HELLOs)
     PROOF  HMAC(token, "opener", both HELLOs)  ------->
                           <-------  RESUME last number that has arrived
-    STATE, WANT number..  ------->
+    STATE, DONE, WANT number..  ->         DONE: all that there is was said
                           <-------  ACK    last number that was merged
     PING                  ------->
 
@@ -36,7 +36,8 @@ CODE_BYTES = 16
 GREETING_BYTES = 1024  # the longest frame before the proof
 FRAME_BYTES = 1 << 20  # the longest frame
 
-HELLO, PROOF, RESUME, STATE, WANT, ACK, PING = range(1, 8)
+HELLO, PROOF, RESUME, STATE, WANT, ACK, PING, DONE = range(1, 9)
+NUMBERED = frozenset({STATE, WANT, DONE})
 
 _HEAD = struct.Struct(">IB")
 _NUMBER = struct.Struct(">Q")

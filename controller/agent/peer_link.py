@@ -34,7 +34,7 @@ class Arrived(NamedTuple):
     """What an accepter was told, in its order."""
 
     number: int
-    kind: int  # STATE or WANT
+    kind: int  # one of NUMBERED
     payload: bytes
 
 
@@ -203,7 +203,7 @@ class Accepter:
     def _told(self, kind: int, body: bytes) -> Arrived | None:
         if kind == frames.PING:
             self.confirm(self._inbox.number)
-        if kind not in (frames.STATE, frames.WANT):
+        if kind not in frames.NUMBERED:
             return None
         number, payload = frames.number(body)
         return Arrived(number, kind, payload) if number > self._inbox.number else None

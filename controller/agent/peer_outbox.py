@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from onehop.controller.agent.peer_frames import CODE_BYTES, FRAME_BYTES, STATE, WANT
+from onehop.controller.agent.peer_frames import CODE_BYTES, DONE, FRAME_BYTES, STATE, WANT
 
 LIMIT_BYTES = 8 << 20
 PAYLOAD_BYTES = FRAME_BYTES - CODE_BYTES - 64
@@ -110,8 +110,11 @@ class Outbox:
         if self._due:
             self._due, self._refill = False, self._everything()
             self.counters["state_resyncs"] += 1
-        piece = next(self._refill, None) if self._refill else None
+        if self._refill is None:
+            return
+        piece = next(self._refill, None)
         if piece is None:
             self._refill = None
+            self._add(DONE, b"")
         else:
             self.put(piece)

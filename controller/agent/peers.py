@@ -21,7 +21,7 @@ from ipaddress import ip_address
 
 from onehop.controller.agent.config import PEER_PORT
 from onehop.controller.agent.metrics import ChannelStatus, PeerStatus
-from onehop.controller.agent.peer_frames import NONCE_BYTES, STATE, WANT, ChannelError
+from onehop.controller.agent.peer_frames import DONE, NONCE_BYTES, STATE, WANT, ChannelError
 from onehop.controller.agent.peer_link import Accepter, Inbox, Opener, Self
 from onehop.controller.agent.peer_outbox import Outbox
 
@@ -32,6 +32,7 @@ STRANGERS = 64  # connections that have proven nothing yet
 log = logging.getLogger(__name__)
 Everything = Callable[[str], Iterator[bytes]]  # all that a host should know, in pieces
 Came = Callable[[str, Sequence[bytes]], None]
+Fetched = Callable[[], None]
 
 
 class _Wire:
@@ -84,6 +85,7 @@ class _Peer:
         self.connecting = False
         self.opener: Opener | None = None
         self.retry_ns, self.pause_ns = 0, RETRY_NS[0]
+        self.answered = False  # it has told all that it knows
         self.said = ""  # the last complaint that was logged
 
 
@@ -92,10 +94,11 @@ class Peers:
 
     def __init__(
         self, host: str, token: bytes, *, everything: Everything, came: Came,
+        fetched: Fetched = lambda: None,
         listen: tuple[str, int] | None = None, port: int = PEER_PORT,
     ) -> None:  # fmt: skip
         self._me = Self(host, token, os.urandom(16))
-        self._everything, self._came = everything, came
+        self._everything, self._came, self._fetched = everything, came, fetched
         self._fixed, self._port = listen, listen[1] if listen else port
         self._address = listen[0] if listen else ""
         self._wanted: dict[str, str] = {}
@@ -313,6 +316,13 @@ class Peers:
             self._old["state_bytes_received"] += sum(map(len, states))
             self._came(end.peer, states)
         end.confirm(arrived[-1].number)
+        if any(told.kind == DONE for told in arrived):
+            self._answered(self._peers[end.peer])
+
+    def _answered(self, peer: _Peer) -> None:
+        news, peer.answered = not peer.answered, True
+        if news and all(other.answered for other in self._peers.values()):
+            self._fetched()
 
     def _replace(self, end: Accepter) -> None:
         """A peer has one connection to here: its newest."""
