@@ -1,1 +1,1 @@
-"""C only: see connections.pxd."""
+# C functions only: see connections.pxd.

@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from onehop.engine.effects import Effect
+from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
 class Received(NamedTuple):
@@ -9,6 +10,7 @@ class Received(NamedTuple):
     out: bytes  # flow-mods and packet-outs: one write
     slow: list[bytes]  # the other messages, whole and untouched, in their order
     effects: list[Effect]
+    state: list[tuple[str, bytes]] = []  # for these hosts, to be sent before `out` is written
 
 class Datapath:
     """The hot path of one switch: packet-ins to flow-mods and packet-outs."""
@@ -16,9 +18,16 @@ class Datapath:
     counters: dict[str, int]  # a copy: packet_ins, malformed, flows_installed, refused, ...
     flow_count: int
     topology: Topology
+    states: States
 
     def __init__(
-        self, topology: Topology, *, host: str, seed: int = 0, max_flows: int = 200_000
+        self,
+        topology: Topology,
+        *,
+        host: str,
+        seed: int = 0,
+        max_flows: int = 200_000,
+        states: States | None = None,
     ) -> None: ...
     def set_tunnel_port(self, ofport: int) -> None:
         """The flow-based tunnel is OVS port `ofport`; 0: there is none."""
@@ -64,4 +73,13 @@ class Datapath:
         """Note which flows carried packets since they were last counted."""
 
     def expire(self, now_ns: int, idle_ns: int) -> bytes:
-        """Delete the flows that were counted and have carried nothing for `idle_ns`."""
+        """Delete the flows that were counted and have carried nothing for `idle_ns`.
+
+        Clears away expired state too, a part of the table at a time: call it often.
+        """
+
+    def merge(self, message: bytes, now_ns: int) -> bytes:
+        """Take in a peer's state message, of any bytes; what that changes in the switch."""
+
+    def take_state(self) -> list[tuple[str, bytes]]:
+        """What other hosts are to hear since the last `Received`: after `count`, say."""

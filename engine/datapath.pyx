@@ -14,15 +14,16 @@ from typing import NamedTuple
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from onehop.engine.buffer cimport grow
+from onehop.engine.buffer cimport Buffer, grow
 from onehop.engine.cdefs cimport NONE, idx_t, nsec_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.flows cimport (
     flows_by_cookie, flows_clear, flows_counted, flows_init,
 )
 from onehop.engine.hot cimport (
     N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED, N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
-    hot_expire, hot_obey, hot_review_all, hot_review_tag,
+    hot_expire, hot_forget, hot_merge, hot_obey, hot_review_all, hot_review_tag, hot_used,
 )
+from onehop.engine.keep cimport keeper_clear
 from onehop.engine.openflow cimport (
     OFPR_INVALID_TTL, OFPT_PACKET_IN, STATS_BEGIN, FlowStat, PacketIn, is_flow_stats, message_len,
     read_flow_stat, read_packet_in,
@@ -30,6 +31,7 @@ from onehop.engine.openflow cimport (
 from onehop.engine.packet cimport Packet, parse
 from onehop.engine.share cimport Shares, share_set, share_take, share_tell
 from onehop.engine.simulate cimport simulate, solicit, unreachable
+from onehop.engine.states cimport States
 from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
 from onehop.engine.translate cimport ofport_of
@@ -55,10 +57,12 @@ class Received(NamedTuple):
     out: bytes
     slow: list
     effects: list
+    state: list = []
 
 
 cdef class Datapath:
     cdef readonly Topology topology
+    cdef readonly States states
     cdef Hot* hot
     cdef Shares shares
     cdef uint32_t max_flows
@@ -79,8 +83,12 @@ cdef class Datapath:
 
     def __init__(
         self, Topology topology, *, str host, uint64_t seed=0, uint32_t max_flows=200_000,
+        States states=None,
     ):
         self.topology = topology
+        self.states = states or States(seed=seed)
+        self.hot.keeper.table = &self.states.table
+        self.hot.keeper.host = topology.host_index(host)
         self.hot.topo = topology.topo
         self.hot.seed = seed
         self.hot.local.host = topology.host_index(host)
@@ -93,6 +101,7 @@ cdef class Datapath:
     def __dealloc__(self):
         if self.hot != NULL:
             flows_clear(&self.hot.flows)
+            keeper_clear(&self.hot.keeper)
             free(self.hot.ports)
             free(self.hot.local.ofports)
             free(self.hot.out.data)
@@ -198,7 +207,7 @@ cdef class Datapath:
             return 0
         if packet_in.reason == OFPR_INVALID_TTL:  # see translate.pyx, 2
             pkt.key.ip_ttl += <uint8_t>packet_in.metadata
-        simulate(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
+        simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
         return self.obey(&pkt, packet_in.ofport, now)
 
     cdef object again(self, bytes packet, str in_port, nsec_t now, bint gives_up):
@@ -209,9 +218,9 @@ cdef class Datapath:
         if reason:
             raise ValueError(MALFORMED[reason])
         if gives_up:
-            unreachable(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
+            unreachable(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
         else:
-            simulate(self.hot.topo, NULL, &pkt, &self.hot.verdict, now, self.hot.seed)
+            simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
         self.obey(&pkt, ofport_of(&self.hot.local, port), now)
         return self.received(0, [])
 
@@ -306,6 +315,13 @@ cdef class Datapath:
     def expire(self, nsec_t now_ns, nsec_t idle_ns):
         self.refresh(now_ns)
         hot_expire(self.hot, now_ns, idle_ns)
+        hot_forget(self.hot, now_ns)
+        return self.take_out()
+
+    def merge(self, message, nsec_t now_ns):
+        cdef const uint8_t[::1] view = message
+        self.refresh(now_ns)
+        hot_merge(self.hot, &view[0] if view.shape[0] else NULL, view.shape[0], now_ns)
         return self.take_out()
 
     cdef int each_stat(self, data, nsec_t now, bint adopts) except -1:
@@ -327,11 +343,15 @@ cdef class Datapath:
     ) except -1 nogil:
         cdef FlowStat stat
         cdef uint32_t flow
+        cdef uint64_t before
         cdef uint32_t at = read_flow_stat(&stat, msg, len_bytes, STATS_BEGIN)
         while at:
             flow = flows_by_cookie(&self.hot.flows, stat.cookie)
             if flow != NONE and not adopts:
+                before = self.hot.flows.slots[flow].packets
                 flows_counted(&self.hot.flows, flow, stat.packets, now)
+                if stat.packets != before:
+                    hot_used(self.hot, flow, now)
             elif adopts and stat.cookie >> 62 == 2:
                 hot_adopt(self.hot, &stat, now)
             at = read_flow_stat(&stat, msg, len_bytes, at)
@@ -351,7 +371,21 @@ cdef class Datapath:
 
     cdef object received(self, uint64_t consumed, list slow):
         effects, self.effects = self.effects, []
-        return Received(consumed, self.take_out(), slow, effects)
+        return Received(consumed, self.take_out(), slow, effects, self.take_state())
+
+    def take_state(self):
+        cdef uint32_t host
+        cdef Buffer* message
+        found = []
+        if not self.hot.keeper.waiting:
+            return found
+        for host in range(self.hot.keeper.n_messages):
+            message = &self.hot.keeper.messages[host]
+            if message.len_bytes:
+                found.append((self.topology.host_names[host], message.data[:message.len_bytes]))
+                message.len_bytes = 0
+        self.hot.keeper.waiting = 0
+        return found
 
     cdef bytes take_out(self):
         out = self.hot.out.data[:self.hot.out.len_bytes] if self.hot.out.len_bytes else b""
@@ -364,6 +398,8 @@ cdef class Datapath:
         for i, words in enumerate(REASONS):
             if i < N_REASONS and self.hot.reasons[i]:
                 found[f"stopped: {words}"] = self.hot.reasons[i]
+        for name, count in self.states.counters.items():
+            found[f"state_{name}"] = count
         return found
 
     @property

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted
+from onehop.engine.states import Entry
 from onehop.engine.verdict import REASONS
 
 Kind = Literal["drop", "forward", "consumed", "await", "loop"]
@@ -55,6 +56,8 @@ class Verdict(msgspec.Struct, frozen=True):
     emitted_outputs: tuple[Output, ...]
     learned: tuple[MacLearned | NeighborLearned, ...]
     awaited: NeighborWanted | None
+    created: tuple[Entry, ...]  # what is remembered about its connection
+    used: tuple[Entry, ...]  # the same, found: only the keys
     tags: tuple[str, ...]  # names of what it depends on
     tag_ids: tuple[int, ...]  # the same as `Topology.update` reports them
     steps: tuple[str, ...]  # the walk in words

@@ -64,6 +64,7 @@ FIELDS: dict[str, Field] = {
     "ip_frag": Field(1, NICIRA, 26),
     "ip_ttl": Field(1, NICIRA, 29),
     "tunnel_dst": Field(4, NICIRA, 32, "ipv4"),
+    "tcp_flags": Field(2, NICIRA, 34, needs={"ip_proto": 6}),
     "tunnel_dst6": Field(16, NICIRA, 110, "ipv6"),
 }
 

@@ -9,6 +9,7 @@
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.flows cimport Flows
+from onehop.engine.keep cimport Keeper
 from onehop.engine.openflow cimport FlowStat
 from onehop.engine.topology cimport Topo
 from onehop.engine.translate cimport Local
@@ -42,6 +43,7 @@ cdef struct Hot:
     Local local
     Flows flows
     Buffer out             # messages
+    Keeper keeper          # of connections
     Buffer actions         # of the verdict at hand
     Buffer instructions
     uint32_t* ports        # virtual port by OVS port, of 65536; NONE: none
@@ -63,3 +65,9 @@ cdef int hot_review_all(Hot* hot, nsec_t now) except -1 nogil
 # Take over a flow found in the switch, or change or delete it.
 cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil
 cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil
+# A flow has carried packets since it was last counted: what it depends on is in use.
+cdef int hot_used(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil
+# Clear away state that has expired.
+cdef int hot_forget(Hot* hot, nsec_t now) except -1 nogil
+# Take in a peer's message about state.
+cdef int hot_merge(Hot* hot, const uint8_t* data, uint64_t len_bytes, nsec_t now) except -1 nogil

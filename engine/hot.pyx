@@ -9,6 +9,7 @@ from onehop.engine.flows cimport (
     Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_idle, flows_remove,
     flows_set,
 )
+from onehop.engine.keep cimport keep, keep_alive, keep_telling
 from onehop.engine.openflow cimport (
     FLOW_PRIORITY, OFPFC_ADD, OFPFC_DELETE_STRICT, OFPFC_MODIFY_STRICT, OFPP_CONTROLLER,
     put_delete, put_flow_mod, put_packet_out,
@@ -16,9 +17,11 @@ from onehop.engine.openflow cimport (
 from onehop.engine.oxm cimport Match, normalise, read_match
 from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
-from onehop.engine.tagged cimport tagged_find
+from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
+from onehop.engine.state_codec cimport message_merge
+from onehop.engine.tagged cimport Tagged, tagged_find
 from onehop.engine.translate cimport ofport_of, translate
-from onehop.engine.verdict cimport DROP, FORWARD, Emitted
+from onehop.engine.verdict cimport DROP, FORWARD, R_STATE_FULL, Emitted
 
 cdef enum:
     APPLY_HEAD_BYTES = 8
@@ -31,6 +34,8 @@ cdef int hot_obey(
     Hot* hot, uint32_t in_ofport, const uint8_t* data, uint32_t len_bytes, nsec_t now,
 ) except -1 nogil:
     cdef Verdict* verdict = &hot.verdict
+    if verdict.kind == FORWARD and not keep(&hot.keeper, hot.topo, verdict, now):
+        refuse(verdict)
     hot.counts[<int>N_DROPPED + verdict.kind] += 1
     if verdict.kind != FORWARD and verdict.reason < N_REASONS:
         hot.reasons[verdict.reason] += 1
@@ -43,6 +48,13 @@ cdef int hot_obey(
     if hot.actions.len_bytes:
         send(hot, in_ofport or <uint32_t>OFPP_CONTROLLER, data, len_bytes)
     return 0
+
+
+cdef void refuse(Verdict* verdict) noexcept nogil:
+    """There is no room for the connection that it would open."""
+    verdict.kind, verdict.reason = DROP, R_STATE_FULL
+    verdict.cacheable = 0
+    verdict.n_actions = verdict.n_created = verdict.n_used = 0
 
 
 cdef int hot_emit(Hot* hot) except -1 nogil:
@@ -153,7 +165,7 @@ cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) n
     cdef FlowKey seen_key, seen
     memset(&pkt, 0, sizeof(Packet))
     pkt.key = key[0]
-    simulate(hot.topo, NULL, &pkt, &hot.again, now, hot.seed)
+    simulate(hot.topo, hot.keeper.table, &pkt, &hot.again, now, hot.seed)
     if not hot.again.cacheable or (hot.again.kind != FORWARD and hot.again.kind != DROP):
         return False
     seen_key = hot.again.key
@@ -196,6 +208,54 @@ cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil:
         drop_flow(hot, (<uint32_t*>found.data)[i])
     hot.counts[<int>N_EXPIRED] += found.len_bytes // 4
     free(found.data)
+    return 0
+
+
+# --- connections
+
+cdef int hot_used(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
+    """Its verdict says who should hear of it: that is found out again, now and then."""
+    cdef const Flow* slot = &hot.flows.slots[flow]
+    if prolong(hot, slot, now) and holds(
+        hot, &slot.key, &hot.flows.masks[slot.mask], now
+    ) and hot.again.kind == FORWARD:
+        keep_telling(&hot.keeper, hot.topo, &hot.again, now)
+    return 0
+
+
+cdef bint prolong(Hot* hot, const Flow* slot, nsec_t now) noexcept nogil:
+    cdef const Tagged* tagged = &hot.flows.tagged
+    cdef uint32_t link = slot.tag_links
+    cdef bint tells = False
+    cdef tag_t tag
+    cdef StateEntry* entry
+    while link:
+        tag = tagged.entries[tagged.links[link].entry].tag
+        if is_state_tag(tag):
+            entry = state_by_tag(hot.keeper.table, tag, now)
+            if entry != NULL:
+                tells |= keep_alive(entry, now)
+        link = tagged.links[link].next_of_flow
+    return tells
+
+
+cdef int hot_forget(Hot* hot, nsec_t now) except -1 nogil:
+    cdef Buffer tags = Buffer(NULL, 0, 0)
+    state_expire(hot.keeper.table, now, &tags)
+    return review_tags(hot, &tags, now)
+
+
+cdef int hot_merge(Hot* hot, const uint8_t* data, uint64_t len_bytes, nsec_t now) except -1 nogil:
+    cdef Buffer tags = Buffer(NULL, 0, 0)
+    message_merge(hot.keeper.table, data, len_bytes, now, &tags)
+    return review_tags(hot, &tags, now)
+
+
+cdef int review_tags(Hot* hot, Buffer* tags, nsec_t now) except -1 nogil:
+    cdef uint64_t i
+    for i in range(tags.len_bytes // sizeof(tag_t)):
+        hot_review_tag(hot, (<tag_t*>tags.data)[i], now)
+    free(tags.data)
     return 0
 
 

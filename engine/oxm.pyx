@@ -36,6 +36,9 @@ cdef enum:
     OXM_ICMP6_TYPE = 0x80003a00
     NXM_IP_FRAG = 0x00013400
     NXM_IP_TTL = 0x00013a00
+    NXM_TCP_FLAGS = 0x00014400
+    OXM_ONF_TCP_FLAGS = 0xffff5400  # how OVS may say it instead, with ONF behind the header
+    ONF = 0x4f4e4600
     OXM_NEXT = 0x200       # from a field to the next: from a source port to the destination port
     OXM_HAS_MASK = 0x100
     FRAG_ANY_BIT = 1       # NXM_IP_FRAG's bits
@@ -55,6 +58,7 @@ cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil:
         mask.vlan_tci = TCI_VID | (TCI_PCP if mask.vlan_tci & TCI_PCP and key.vlan_tci else 0)
     if is_zero(<const uint8_t*>mask.ip_src, 32) and not (
         mask.tp_src | mask.tp_dst | mask.ip_proto | mask.ip_tos | mask.ip_ttl | mask.ip_frag
+        | mask.tcp_flags
     ):
         return finish(key, mask)
     mask.eth_type = 0xffff
@@ -73,8 +77,9 @@ cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil:
 cdef void normalise_transport(const FlowKey* key, FlowKey* mask) noexcept nogil:
     cdef uint32_t base = transport_base(key)
     cdef uint16_t whole = 0xff if is_icmp(key) else 0xffff
-    if mask.tp_src | mask.tp_dst | mask.ip_proto:
+    if mask.tp_src | mask.tp_dst | mask.ip_proto | mask.tcp_flags:
         mask.ip_proto = 0xff
+    mask.tcp_flags = mask.tcp_flags & 0xfff if base == OXM_TCP_SRC else 0
     if base == 0:
         mask.tp_src = mask.tp_dst = 0
     elif is_icmp(key):
@@ -163,6 +168,8 @@ cdef uint8_t* put_ip(uint8_t* at, const FlowKey* key, const FlowKey* mask) noexc
         at = put_port(at, transport_base(key), key, key.tp_src, mask.tp_src)
     if mask.tp_dst:
         at = put_port(at, transport_base(key) + OXM_NEXT, key, key.tp_dst, mask.tp_dst)
+    if mask.tcp_flags:
+        at = put_port(at, NXM_TCP_FLAGS, key, key.tcp_flags, mask.tcp_flags)
     if mask.ip_frag:
         at = put_whole(at, NXM_IP_FRAG, frag_bits(key.ip_frag), 1)
     if mask.ip_ttl:
@@ -230,12 +237,18 @@ cdef bint read_field(Match* match, uint32_t head, const uint8_t* body) noexcept 
     cdef uint32_t field = head & 0xfffffe00u
     cdef uint32_t len_bytes = head & 0xff
     cdef const uint8_t* bits = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+    if field == OXM_ONF_TCP_FLAGS and len_bytes >= 4 and get32(body) == ONF:
+        return read_field(match, NXM_TCP_FLAGS | head & OXM_HAS_MASK | len_bytes - 4, body + 4)
     if head & OXM_HAS_MASK:
         len_bytes //= 2
         bits = body + len_bytes
     if field == OXM_IN_PORT and len_bytes == 4:
         match.ofport = get32(body)
         match.mask.in_port = 0xffffffff
+        return True
+    if field == NXM_TCP_FLAGS and len_bytes == 2:
+        match.key.tcp_flags = get16(body) & 0xfff
+        match.mask.tcp_flags = get16(bits) & 0xfff
         return True
     if field == OXM_METADATA and len_bytes == 8:
         match.metadata = get64(body)

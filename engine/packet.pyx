@@ -224,6 +224,8 @@ cdef int read_l4(Packet* pkt, uint32_t off) noexcept nogil:
     if not is_icmp:
         pkt.key.tp_src = get16(pkt.data + off)
         pkt.key.tp_dst = get16(pkt.data + off + 2)
+        if proto == IP_TCP:
+            pkt.key.tcp_flags = get16(pkt.data + off + 12) & 0xfff
         return OK
     pkt.key.tp_src = pkt.data[off]
     pkt.key.tp_dst = pkt.data[off + 1]
@@ -294,6 +296,8 @@ cdef int note_ip(dict found, const FlowKey* key, const FlowKey* mask) except -1:
             strict=False,
         ):
             note_integer(found, name, value, bits)
+        if key.ip_proto == IP_TCP:
+            note_integer(found, "tcp_flags", key.tcp_flags, mask.tcp_flags & 0xfff)
     return 0
 
 

@@ -1,12 +1,16 @@
 from onehop.engine.explain import Verdict
+from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
 class Simulator:
     """The walk as Python sees it: for traces, tests and the command line."""
 
     topology: Topology
+    states: States
 
-    def __init__(self, topology: Topology, *, seed: int = 0) -> None: ...
+    def __init__(
+        self, topology: Topology, *, seed: int = 0, states: States | None = None
+    ) -> None: ...
     def simulate(self, packet: bytes, in_port: str, now_ns: int = 0) -> Verdict:
         """What happens to `packet` at the port `in_port`.
 
@@ -19,5 +23,5 @@ class Simulator:
     def repeat(self, packet: bytes, in_port: str, times: int) -> None:
         """Parse and walk so often and look at no verdict: for measurements."""
 
-    def apply(self, verdict: Verdict) -> list[int]:
-        """Learn what was learned; returns the tags of what that changed."""
+    def apply(self, verdict: Verdict, now_ns: int = 0) -> list[int]:
+        """Learn what was learned, remember what was created; returns the tags of what that changed."""

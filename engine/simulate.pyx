@@ -10,11 +10,13 @@ from onehop.engine.known cimport PLACE_IS_PORT
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
 from onehop.engine.router cimport ask
+from onehop.engine.state cimport StateEntry
+from onehop.engine.states cimport States, entry_view
 from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
     A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
-    Action, Emitted,
+    R_STATE_FULL, Action, Emitted, Used,
 )
 from onehop.engine.walk cimport S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
 
@@ -82,27 +84,43 @@ cdef void finish(Walk* walk) noexcept nogil:
         out.n_actions = 0
     if out.kind == CONSUMED or out.kind == AWAIT or out.kind == LOOP:
         out.cacheable = 0
-    if walk.pkt.data == NULL and (out.learn_bridge != NONE or out.n_neighbors):
+    if walk.pkt.data == NULL and (
+        out.learn_bridge != NONE or out.n_neighbors or out.n_created
+    ):
         out.cacheable = 0
+    finish_state(out)
+
+
+cdef void finish_state(Verdict* out) noexcept nogil:
+    """Only what is forwarded opens connections, and what changes a connection is looked at."""
+    if out.key.tcp_flags & out.mask.tcp_flags:
+        out.cacheable = 0
+    if out.is_overfull and out.kind == FORWARD:
+        out.kind, out.reason, out.n_actions, out.cacheable = DROP, R_STATE_FULL, 0, 0
+    if out.kind != FORWARD:
+        out.n_created = out.n_used = 0
 
 
 # --- as Python sees it
 
 class Simulator:
-    def __init__(self, topology, *, seed=0):
+    def __init__(self, topology, *, seed=0, states=None):
         self.topology = topology
         self.seed = seed
+        self.states = States(1024) if states is None else states
 
     def simulate(self, packet, in_port, now_ns=0):
-        return simulated(self.topology, packet, in_port, now_ns, self.seed, False)
+        return simulated(self.topology, self.states, packet, in_port, now_ns, self.seed, False)
 
     def unreachable(self, packet, in_port, now_ns=0):
-        return simulated(self.topology, packet, in_port, now_ns, self.seed, True)
+        return simulated(self.topology, self.states, packet, in_port, now_ns, self.seed, True)
 
     def repeat(self, packet, in_port, times):
         repeat(self.topology, packet, in_port, times, self.seed)
 
-    def apply(self, verdict):
+    def apply(self, verdict, now_ns=0):
+        for entry in verdict.created:
+            self.states.insert(entry, now_ns)
         return sorted({tag for learned in verdict.learned for tag in self.topology.learn(learned)})
 
 
@@ -126,7 +144,8 @@ cdef int repeat(
 
 
 cdef object simulated(
-    Topology topology, bytes packet, str in_port, nsec_t now, uint64_t seed, bint gives_up,
+    Topology topology, States states, bytes packet, str in_port, nsec_t now, uint64_t seed,
+    bint gives_up,
 ):
     cdef Packet pkt
     cdef Verdict* out = <Verdict*>malloc(sizeof(Verdict))
@@ -142,7 +161,7 @@ cdef object simulated(
         malformed = parse(&pkt, packet, <uint32_t>len(packet), index)
         if malformed:
             raise ValueError(MALFORMED[malformed])
-        run(topology.topo, NULL, &pkt, out, now, seed, gives_up, trace)
+        run(topology.topo, &states.table, &pkt, out, now, seed, gives_up, trace)
         return verdict_view(topology, out, trace, packet, in_port)
     finally:
         free(out)
@@ -171,6 +190,8 @@ cdef object verdict_view(
             for output in outputs_view(topology, sent.packet, sent.actions)),
         learned=learned_view(topology, out),
         awaited=awaited_view(topology, out, packet, in_port),
+        created=tuple(entry_view(&out.created[i]) for i in range(out.n_created)),
+        used=tuple(used_view(&out.used[i]) for i in range(out.n_used)),
         tags=tags_view(topology, out, trace),
         tag_ids=tuple(out.tags[i] for i in range(out.n_tags)),
         steps=steps_view(topology, trace),
@@ -254,6 +275,13 @@ cdef object awaited_view(Topology topology, const Verdict* out, bytes packet, st
 
 cdef str address_text(const uint8_t* ip, uint32_t family):
     return str(ip_address(ip[:4] if family == 4 else ip[:16]))
+
+
+cdef object used_view(const Used* used):
+    cdef StateEntry entry
+    memset(&entry, 0, sizeof(StateEntry))
+    entry.key = used.key
+    return entry_view(&entry)
 
 
 cdef tuple tags_view(Topology topology, const Verdict* out, const Trace* trace):

@@ -6,7 +6,9 @@
    (IPv4: the first 4 bytes, the others 0), ports in host order.
 3. An entry that has expired is not found, whether or not the hand has cleared it away yet.
 4. A pointer to an entry is good until the next insert, remove, expire or merge.
-5. An entry's tag follows from its key and the table's seed alone: the tag of an entry that is
+5. A table found in memory is checked entry by entry: what contradicts itself is dropped, and no
+   entry outlives its timeout because the clock began anew.
+6. An entry's tag follows from its key and the table's seed alone: the tag of an entry that is
    missing is known too, and an entry is found by its tag.
 """
 
@@ -23,7 +25,7 @@ cdef enum StateKind:
     N_STATE_KINDS = 7
 
 cdef enum TrackState:      # of every protocol; which of them it uses is in state.pyx
-    T_NONE = 0
+    T_NONE = 0             # `state_insert` makes it T_ESTABLISHED
     T_HALF_OPEN = 1
     T_ESTABLISHED = 2
     T_CLOSING = 3
@@ -36,6 +38,7 @@ cdef enum Direction:
     D_RETURN = 2
 
 cdef enum:
+    HEADER_BYTES = 128     # sizeof(StateHeader)
     TCP_FIN = 1
     TCP_SYN = 2
     TCP_RST = 4
@@ -59,7 +62,7 @@ cdef struct StateEntry:    # 96 bytes; with the room that hashing needs, 128
     uint16_t port
     uint8_t state          # a TrackState
     uint8_t flags          # for the kind to use
-    uint32_t spare         # AFFINITY and others: for the kind to use; not sent
+    uint32_t extra         # for the kind to use; AFFINITY: its timeout in seconds
     nsec_t expires
     nsec_t told_at         # when peers last heard of it
     tag_t tag
@@ -84,6 +87,12 @@ cdef struct StateTable:
     StateHeader* header    # in the caller's buffer
     StateEntry* slots
 
+# Use `len_bytes` of memory: go on with the table that is there, or begin an empty one with this
+# seed. False: too little memory for any.
+cdef bint state_open(
+    StateTable* table, uint8_t* memory, uint64_t len_bytes, uint64_t seed, nsec_t now,
+) noexcept nogil
+
 cdef void state_key_clear(StateKey* key, uint64_t zone, int kind) noexcept nogil
 # Source and destination exchanged.
 cdef void state_key_swap(StateKey* to, const StateKey* key) noexcept nogil
@@ -97,7 +106,7 @@ cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) no
 # Whether a tag can be that of an entry.
 cdef bint is_state_tag(tag_t tag) noexcept nogil
 
-# Put `entry` (key, ip, port, state, flags, spare; the rest follows) in place of the one with its
+# Put `entry` (key, ip, port, state, flags, extra; the rest follows) in place of the one with its
 # key, if any. NULL: full.
 cdef StateEntry* state_insert(
     StateTable* table, const StateEntry* entry, nsec_t now,
@@ -116,18 +125,3 @@ cdef uint8_t track_begin(uint8_t proto, uint16_t tcp_flags) noexcept nogil
 cdef uint8_t track_next(
     uint8_t proto, uint8_t state, int direction, uint16_t tcp_flags,
 ) noexcept nogil
-
-# --- messages between hosts: see state.pyi
-
-# Append an entry to a message that `message_begin` began.
-cdef int message_begin(Buffer* message) except -1 nogil
-cdef int message_add(Buffer* message, const StateEntry* entry, nsec_t now) except -1 nogil
-# Take in what it says; append the tags of entries that came, went or changed. False: unreadable.
-cdef bint message_merge(
-    StateTable* table, const uint8_t* data, uint64_t len_bytes, nsec_t now, Buffer* tags,
-) except? False nogil
-
-cdef class States:         # the table as Python sees it
-    cdef StateTable table
-    cdef object buffer     # keeps the memory
-    cdef const uint8_t[::1] view

@@ -39,6 +39,8 @@ cdef struct Port:
     tag_t tag
     uint32_t n_addresses
     Address* addresses     # a router port's own
+    uint32_t n_state_hosts
+    idx_t* state_hosts     # of the ports in its stateful groups
 
 cdef struct Device:
     uint8_t kind           # a DeviceKind
@@ -86,6 +88,7 @@ cdef class Topology:
     cdef readonly list port_names, device_names, host_names  # by index
     cdef dict _port_index, _device_index, _host_index
     cdef object _facts     # what is stated, and what follows from it
+    cdef object _sharing   # whose flow state is whose
     cdef dict _via         # port -> the prefixes with routes by way of it
     cdef dict _routes      # prefix -> the ports by way of which it has routes
     cdef dict _tag_names

@@ -24,6 +24,7 @@ from onehop.engine.route cimport (
 from onehop.engine.effects import MacLearned
 from onehop.engine.facts import Facts
 from onehop.engine.model import LearnedMac, Neighbor, Port as PortResource
+from onehop.engine.sharing import Sharing
 
 ORDER = ("host", "device", "port", "members", "mac", "neighbor", "prefix")
 ROUTE_KINDS = {
@@ -61,6 +62,7 @@ cdef class Topology:
         self.port_names, self.device_names, self.host_names = [], [], []
         self._port_index, self._device_index, self._host_index = {}, {}, {}
         self._facts = Facts()
+        self._sharing = Sharing()
         self._via, self._routes = {}, {}
         self._tag_names = {}
         self._forbid()
@@ -71,6 +73,7 @@ cdef class Topology:
             return
         for i in range(self.topo.n_ports):
             free(self.topo.ports[i].addresses)
+            free(self.topo.ports[i].state_hosts)
         for i in range(self.topo.n_devices):
             free_device(&self.topo.devices[i])
         free(self.topo.ports)
@@ -98,10 +101,17 @@ cdef class Topology:
     # --- changes
 
     def update(self, put, remove=()):
+        put, remove = list(put), list(remove)
         tags, touched = set(), set()
         self._write_all(self._facts.change(put, remove), tags, touched)
         self._gather(touched, tags)
+        for port, hosts in self._sharing.change(put, remove).items():
+            self._share(self.port_index(port), [self.host_index(host) for host in hosts])
         return sorted(tags)
+
+    def _share(self, idx_t port, hosts):
+        replace_array(
+            &self.topo.ports[port].state_hosts, &self.topo.ports[port].n_state_hosts, hosts)
 
     def set_host_alive(self, host, alive):
         cdef idx_t index = self.host_index(host)

@@ -95,6 +95,7 @@ cdef struct Verdict:
     uint16_t n_neighbors
     Seen neighbors[MAX_NEIGHBORS]
     # what is remembered when it is forwarded, and what was met, for the caller to keep
+    uint8_t is_overfull   # more than a verdict holds
     uint16_t n_created
     StateEntry created[MAX_CREATED]
     uint16_t n_used

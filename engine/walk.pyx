@@ -45,7 +45,7 @@ cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
     out.reason = 0
     out.cacheable = 1
     out.n_actions = out.n_tags = out.n_emitted = out.n_neighbors = 0
-    out.n_created = out.n_used = 0
+    out.n_created = out.n_used = out.is_overfull = 0
     out.crafted_len = 0
     out.learn_bridge = out.learn_port = out.await_port = NONE
     out.key = key[0]

@@ -130,7 +130,7 @@ def test_a_message_in_pieces_waits_for_the_rest() -> None:
     r.switch.receive(VM1, OUT)
     whole = r.switch.heard()
     for cut in (0, 1, 7, 8, len(whole) - 1):
-        assert r.datapath.receive(whole[:cut], 0) == (0, b"", [], [])
+        assert r.datapath.receive(whole[:cut], 0) == (0, b"", [], [], [])
     assert r.datapath.receive(whole, 0).consumed == len(whole)
 
 

@@ -1,0 +1,139 @@
+"""What verdicts say about connections -> the state table, and what peers are to hear of it."""
+
+from libc.stdlib cimport free
+from libc.string cimport memset
+
+from onehop.engine.buffer cimport grow
+from onehop.engine.cdefs cimport NONE
+from onehop.engine.state cimport (
+    D_NONE, StateKey, state_find, state_insert, state_remove, state_timeout, state_touch,
+    track_next,
+)
+from onehop.engine.state_codec cimport ITEM_PUT, message_add
+from onehop.engine.topology cimport Device, Port
+from onehop.engine.verdict cimport A_FLOOD, A_OUTPUT, Action, Used
+
+cdef enum:
+    TELLINGS = 4           # in an entry's timeout
+
+
+cdef bint keep(
+    Keeper* keeper, const Topo* topo, const Verdict* verdict, nsec_t now,
+) except? False nogil:
+    cdef uint32_t i
+    cdef bint tells = verdict.n_created > 0
+    if not create(keeper, verdict, now):
+        return False
+    for i in range(verdict.n_used):
+        tells |= follow(keeper.table, &verdict.used[i], verdict.key.tcp_flags, now)
+    if tells:
+        keep_telling(keeper, topo, verdict, now)
+    return True
+
+
+cdef bint create(Keeper* keeper, const Verdict* verdict, nsec_t now) noexcept nogil:
+    """All or nothing."""
+    cdef uint32_t i, j
+    for i in range(verdict.n_created):
+        if state_insert(keeper.table, &verdict.created[i], now) == NULL:
+            for j in range(i):
+                state_remove(keeper.table, &verdict.created[j].key)
+            return False
+    return True
+
+
+cdef bint follow(
+    StateTable* table, const Used* used, uint16_t tcp_flags, nsec_t now,
+) noexcept nogil:
+    """A packet met it; whether peers should hear of it."""
+    cdef StateEntry* entry = <StateEntry*>state_find(table, &used.key, now)
+    cdef uint8_t state
+    if entry == NULL:
+        return False
+    state = entry.state
+    if used.direction != D_NONE:
+        state = track_next(entry.key.proto, state, used.direction, tcp_flags)
+    if state == entry.state:
+        return keep_alive(entry, now)
+    entry.state = state
+    entry.expires = now + state_timeout(entry)
+    return True
+
+
+cdef bint keep_alive(StateEntry* entry, nsec_t now) noexcept nogil:
+    state_touch(entry, now)
+    return entry.told_at + state_timeout(entry) // TELLINGS <= now
+
+
+cdef int keep_telling(
+    Keeper* keeper, const Topo* topo, const Verdict* verdict, nsec_t now,
+) except -1 nogil:
+    cdef uint32_t i
+    find_hearers(keeper, topo, verdict)
+    for i in range(verdict.n_created):
+        tell(keeper, topo.n_hosts, &verdict.created[i].key, now)
+    for i in range(verdict.n_used):
+        tell(keeper, topo.n_hosts, &verdict.used[i].key, now)
+    return 0
+
+
+cdef int tell(Keeper* keeper, uint32_t n_hosts, const StateKey* key, nsec_t now) except -1 nogil:
+    cdef StateEntry* entry = <StateEntry*>state_find(keeper.table, key, now)
+    cdef uint32_t host
+    if entry == NULL:
+        return 0
+    entry.told_at = now
+    for host in range(n_hosts):
+        if keeper.hears[host]:
+            message_add(&keeper.messages[host], ITEM_PUT, entry, now)
+            keeper.waiting = 1
+    return 0
+
+
+# --- who hears
+
+cdef int find_hearers(Keeper* keeper, const Topo* topo, const Verdict* verdict) except -1 nogil:
+    cdef uint32_t i
+    grow(<void**>&keeper.messages, &keeper.n_messages, topo.n_hosts, sizeof(Buffer))
+    grow(<void**>&keeper.hears, &keeper.n_hears, topo.n_hosts, 1)
+    memset(keeper.hears, 0, topo.n_hosts)
+    if verdict.key.in_port < topo.n_ports:
+        note_group(keeper, &topo.ports[verdict.key.in_port])
+    for i in range(verdict.n_actions):
+        note_action(keeper, topo, &verdict.actions[i])
+    if keeper.host < topo.n_hosts:
+        keeper.hears[keeper.host] = 0
+    return 0
+
+
+cdef void note_action(Keeper* keeper, const Topo* topo, const Action* action) noexcept nogil:
+    if action.kind == A_OUTPUT:
+        note_port(keeper, &topo.ports[action.value])
+    elif action.kind == A_FLOOD:
+        note_bridge(keeper, topo, &topo.devices[action.value])
+
+
+cdef void note_bridge(Keeper* keeper, const Topo* topo, const Device* bridge) noexcept nogil:
+    cdef uint32_t i
+    for i in range(bridge.n_exterior):
+        note_port(keeper, &topo.ports[bridge.exterior[i]])
+
+
+cdef void note_port(Keeper* keeper, const Port* port) noexcept nogil:
+    if port.host != NONE:
+        keeper.hears[port.host] = 1
+    note_group(keeper, port)
+
+
+cdef void note_group(Keeper* keeper, const Port* port) noexcept nogil:
+    cdef uint32_t i
+    for i in range(port.n_state_hosts):
+        keeper.hears[port.state_hosts[i]] = 1
+
+
+cdef void keeper_clear(Keeper* keeper) noexcept nogil:
+    cdef uint32_t i
+    for i in range(keeper.n_messages):
+        free(keeper.messages[i].data)
+    free(keeper.messages)
+    free(keeper.hears)

@@ -1,0 +1,338 @@
+"""What a host remembers about connections: open addressing, linear probing, a hand that clears.
+
+1. A removed entry leaves no gap: what was moved aside by it moves back.
+2. Trackers are tables: state and event give the next state, protocol and state give the timeout.
+"""
+
+from libc.string cimport memcmp, memcpy, memset
+
+from onehop.engine.buffer cimport reserve, written
+from onehop.engine.packet cimport IP_SCTP, IP_TCP
+
+cdef enum:
+    MAGIC = 0x6f6e65686f7073   # "onehops"
+    TABLE_VERSION = 1
+    TAG_MARK = 0xa5            # a tag's low byte
+    KEY_WORDS = sizeof(StateKey) // 8
+    SWEEP_NS = 2_000_000_000   # the hand's time around
+    MAX_TURNS = 8              # to mend a table
+
+cdef enum Event:               # what a tracker sees of a packet
+    E_SYN_FORWARD = 0
+    E_SYN_RETURN
+    E_FIN
+    E_RST
+    E_FORWARD
+    E_RETURN
+    N_EVENTS
+
+cdef enum Tracker:
+    TRACK_TCP = 0
+    TRACK_SCTP
+    TRACK_OTHER
+    N_TRACKERS
+
+cdef int[N_TRACKERS * N_TRACK_STATES] TIMEOUT_S = [
+    # none, half-open, established, closing, closed
+    60, 60, 7440, 120, 10,     # TCP: RFC 5382 wants two hours and four minutes
+    60, 60, 300, 60, 10,       # SCTP: its heartbeats come every 30 s
+    60, 60, 60, 60, 60,        # UDP, ICMP, everything else
+]
+
+cdef uint8_t[N_TRACKERS * N_TRACK_STATES * N_EVENTS] NEXT_STATE = [
+    # SYN forward, SYN return, FIN, RST, other forward, other return
+    # TCP, by state
+    T_HALF_OPEN, T_HALF_OPEN, T_CLOSING, T_CLOSED, T_ESTABLISHED, T_ESTABLISHED,
+    T_HALF_OPEN, T_ESTABLISHED, T_CLOSING, T_CLOSED, T_ESTABLISHED, T_HALF_OPEN,
+    T_ESTABLISHED, T_ESTABLISHED, T_CLOSING, T_CLOSED, T_ESTABLISHED, T_ESTABLISHED,
+    T_HALF_OPEN, T_CLOSING, T_CLOSING, T_CLOSED, T_CLOSING, T_CLOSING,
+    T_HALF_OPEN, T_CLOSED, T_CLOSED, T_CLOSED, T_CLOSED, T_CLOSED,
+    # SCTP
+    T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN,
+    T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_HALF_OPEN, T_ESTABLISHED,
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+    T_CLOSING, T_CLOSING, T_CLOSING, T_CLOSING, T_CLOSING, T_CLOSING,
+    T_CLOSED, T_CLOSED, T_CLOSED, T_CLOSED, T_CLOSED, T_CLOSED,
+    # others
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+    T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED, T_ESTABLISHED,
+]
+
+
+# --- memory
+
+cdef bint state_open(
+    StateTable* table, uint8_t* memory, uint64_t len_bytes, uint64_t seed, nsec_t now,
+) noexcept nogil:
+    cdef uint64_t capacity = 4
+    if len_bytes < HEADER_BYTES + capacity * sizeof(StateEntry):
+        return False
+    while 2 * capacity * sizeof(StateEntry) + HEADER_BYTES <= len_bytes:
+        capacity *= 2
+    table.header = <StateHeader*>memory
+    table.slots = <StateEntry*>(memory + HEADER_BYTES)
+    if not is_ours(table.header, capacity) or not recover(table, now):
+        begin_empty(table, capacity, seed, now)
+    return True
+
+
+cdef void begin_empty(
+    StateTable* table, uint64_t capacity, uint64_t seed, nsec_t now,
+) noexcept nogil:
+    memset(table.header, 0, HEADER_BYTES)
+    memset(table.slots, 0, capacity * sizeof(StateEntry))
+    table.header.magic = MAGIC
+    table.header.version = TABLE_VERSION
+    table.header.entry_bytes = sizeof(StateEntry)
+    table.header.capacity = capacity
+    table.header.seed = seed
+    table.header.swept_at = now
+
+
+cdef bint is_ours(const StateHeader* header, uint64_t capacity) noexcept nogil:
+    return (
+        header.magic == MAGIC and header.version == TABLE_VERSION
+        and header.entry_bytes == sizeof(StateEntry) and header.capacity == capacity
+    )
+
+
+cdef bint recover(StateTable* table, nsec_t now) noexcept nogil:
+    """Whoever wrote the table may have died while moving an entry. False: past mending."""
+    cdef uint64_t at
+    cdef int turns = 0
+    table.header.hand &= table.header.capacity - 1
+    table.header.swept_at = now
+    for at in range(table.header.capacity):
+        if table.slots[at].key.kind and not is_sound(table, &table.slots[at], now):
+            memset(&table.slots[at], 0, sizeof(StateEntry))
+    table.header.count = 0
+    while settle_all(table):
+        turns += 1
+        if turns == MAX_TURNS:
+            return False
+    for at in range(table.header.capacity):
+        table.header.count += table.slots[at].key.kind != 0
+    return 4 * table.header.count <= 3 * table.header.capacity
+
+
+cdef uint64_t settle_all(StateTable* table) noexcept nogil:
+    """How many were not where a search finds them; moving one may hide another."""
+    cdef uint64_t at
+    cdef uint64_t moved = 0
+    for at in range(table.header.capacity):
+        if table.slots[at].key.kind:
+            moved += settle(table, at)
+    return moved
+
+
+cdef bint is_sound(const StateTable* table, StateEntry* entry, nsec_t now) noexcept nogil:
+    if not is_entry(entry) or entry.tag != state_tag(table, &entry.key):
+        return False
+    entry.expires = min(entry.expires, now + state_timeout(entry))
+    entry.told_at = min(entry.told_at, now)
+    return entry.expires > now
+
+
+cdef bint is_entry(const StateEntry* entry) noexcept nogil:
+    return (
+        entry.key.kind > 0 and entry.key.kind < N_STATE_KINDS and entry.key._pad == 0
+        and (entry.key.family == 4 or entry.key.family == 6) and entry.state < N_TRACK_STATES
+    )
+
+
+cdef bint settle(StateTable* table, uint64_t at) noexcept nogil:
+    """Have the entry where a search finds it, once; whether it was elsewhere."""
+    cdef StateEntry entry = table.slots[at]
+    cdef uint64_t place
+    memset(&table.slots[at], 0, sizeof(StateEntry))
+    place = place_of(table, &entry.key, entry.tag)
+    if table.slots[place].key.kind == 0:
+        table.slots[place] = entry
+    return place != at
+
+
+# --- keys
+
+cdef void state_key_clear(StateKey* key, uint64_t zone, int kind) noexcept nogil:
+    memset(key, 0, sizeof(StateKey))
+    key.zone = zone
+    key.kind = <uint8_t>kind
+
+
+cdef void state_key_swap(StateKey* to, const StateKey* key) noexcept nogil:
+    to[0] = key[0]
+    memcpy(to.src, key.dst, 16)
+    memcpy(to.dst, key.src, 16)
+    to.sport, to.dport = key.dport, key.sport
+
+
+cdef tag_t state_tag(const StateTable* table, const StateKey* key) noexcept nogil:
+    cdef const uint64_t* words = <const uint64_t*>key
+    cdef uint64_t mixed = 0x9e3779b97f4a7c15u
+    cdef uint32_t i
+    if table != NULL:
+        mixed ^= table.header.seed
+    for i in range(KEY_WORDS):
+        mixed = (mixed ^ words[i]) * 0xff51afd7ed558ccdu
+        mixed ^= mixed >> 29
+    mixed *= 0xc4ceb9fe1a85ec53u
+    mixed ^= mixed >> 32
+    return (mixed & ~<uint64_t>0xff) | TAG_MARK
+
+
+cdef bint is_state_tag(tag_t tag) noexcept nogil:
+    return tag & 0xff == TAG_MARK
+
+
+# --- to find
+
+cdef inline uint64_t home_of(const StateTable* table, tag_t tag) noexcept nogil:
+    return tag >> 8 & (table.header.capacity - 1)
+
+
+cdef uint64_t place_of(const StateTable* table, const StateKey* key, tag_t tag) noexcept nogil:
+    """Where it is, or the free slot where it would be. There is one: see `state_insert`."""
+    cdef uint64_t last = table.header.capacity - 1
+    cdef uint64_t at = home_of(table, tag)
+    while table.slots[at].key.kind and not (
+        table.slots[at].tag == tag
+        and memcmp(&table.slots[at].key, key, sizeof(StateKey)) == 0
+    ):
+        at = (at + 1) & last
+    return at
+
+
+cdef const StateEntry* state_find(
+    const StateTable* table, const StateKey* key, nsec_t now,
+) noexcept nogil:
+    cdef const StateEntry* found
+    if table == NULL:
+        return NULL
+    found = &table.slots[place_of(table, key, state_tag(table, key))]
+    return found if found.key.kind and found.expires > now else NULL
+
+
+cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) noexcept nogil:
+    cdef uint64_t last = table.header.capacity - 1
+    cdef uint64_t at = home_of(table, tag)
+    while table.slots[at].key.kind:
+        if table.slots[at].tag == tag:
+            return &table.slots[at] if table.slots[at].expires > now else NULL
+        at = (at + 1) & last
+    return NULL
+
+
+# --- to come and to go
+
+cdef StateEntry* state_insert(
+    StateTable* table, const StateEntry* entry, nsec_t now,
+) noexcept nogil:
+    cdef tag_t tag = state_tag(table, &entry.key)
+    cdef StateEntry* slot = &table.slots[place_of(table, &entry.key, tag)]
+    if slot.key.kind == 0:
+        if not is_entry(entry) or 4 * (table.header.count + 1) > 3 * table.header.capacity:
+            table.header.refused += 1
+            return NULL
+        table.header.count += 1
+        table.header.inserted += 1
+    slot[0] = entry[0]
+    slot.tag = tag
+    slot.state = slot.state or <uint8_t>T_ESTABLISHED
+    slot.told_at = now
+    slot.expires = now + state_timeout(slot)
+    return slot
+
+
+cdef void state_touch(StateEntry* entry, nsec_t now) noexcept nogil:
+    cdef nsec_t expires = now + state_timeout(entry)
+    entry.expires = max(entry.expires, expires)
+
+
+cdef bint state_remove(StateTable* table, const StateKey* key) noexcept nogil:
+    cdef uint64_t at = place_of(table, key, state_tag(table, key))
+    if table.slots[at].key.kind == 0:
+        return False
+    clear_slot(table, at)
+    return True
+
+
+cdef void clear_slot(StateTable* table, uint64_t at) noexcept nogil:
+    """Free it, and move back what stands behind it and would rather stand there."""
+    cdef uint64_t last = table.header.capacity - 1
+    cdef uint64_t next = (at + 1) & last
+    cdef uint64_t home
+    while table.slots[next].key.kind:
+        home = home_of(table, table.slots[next].tag)
+        if (next - home & last) >= (next - at & last):
+            table.slots[at] = table.slots[next]
+            at = next
+        next = (next + 1) & last
+    memset(&table.slots[at], 0, sizeof(StateEntry))
+    table.header.count -= 1
+
+
+cdef int state_expire(StateTable* table, nsec_t now, Buffer* tags) except -1 nogil:
+    cdef uint64_t last = table.header.capacity - 1
+    cdef uint64_t steps = due_steps(table, now)
+    cdef StateEntry* slot
+    while steps:
+        slot = &table.slots[table.header.hand]
+        if slot.key.kind and slot.expires <= now:
+            (<tag_t*>reserve(tags, sizeof(tag_t)))[0] = slot.tag
+            written(tags, sizeof(tag_t))
+            table.header.expired += 1
+            clear_slot(table, table.header.hand)  # and look again at what moved there
+        else:
+            table.header.hand = (table.header.hand + 1) & last
+            steps -= 1
+    return 0
+
+
+cdef uint64_t due_steps(StateTable* table, nsec_t now) noexcept nogil:
+    """How many slots the hand has to pass to have gone around once in SWEEP_NS."""
+    cdef nsec_t since = min(max(now - table.header.swept_at, <nsec_t>0), <nsec_t>SWEEP_NS)
+    cdef uint64_t steps = <uint64_t>(
+        <double>since * <double>table.header.capacity / <double>SWEEP_NS)
+    if steps or now < table.header.swept_at:
+        table.header.swept_at = now
+    return steps
+
+
+# --- trackers
+
+cdef inline int tracker_of(uint8_t proto) noexcept nogil:
+    if proto == IP_TCP:
+        return TRACK_TCP
+    return TRACK_SCTP if proto == IP_SCTP else TRACK_OTHER
+
+
+cdef nsec_t state_timeout(const StateEntry* entry) noexcept nogil:
+    cdef nsec_t seconds = TIMEOUT_S[
+        tracker_of(entry.key.proto) * <int>N_TRACK_STATES + entry.state]
+    if entry.key.kind == AFFINITY and entry.extra:
+        seconds = entry.extra
+    return seconds * 1_000_000_000
+
+
+cdef uint8_t track_begin(uint8_t proto, uint16_t tcp_flags) noexcept nogil:
+    return track_next(proto, T_NONE, D_FORWARD, tcp_flags)
+
+
+cdef uint8_t track_next(
+    uint8_t proto, uint8_t state, int direction, uint16_t tcp_flags,
+) noexcept nogil:
+    cdef int row = tracker_of(proto) * <int>N_TRACK_STATES + state
+    return NEXT_STATE[row * <int>N_EVENTS + event_of(direction, tcp_flags)]
+
+
+cdef inline int event_of(int direction, uint16_t tcp_flags) noexcept nogil:
+    if tcp_flags & TCP_RST:
+        return E_RST
+    if tcp_flags & TCP_FIN:
+        return E_FIN
+    if tcp_flags & TCP_SYN:
+        return E_SYN_RETURN if direction == D_RETURN else E_SYN_FORWARD
+    return E_RETURN if direction == D_RETURN else E_FORWARD

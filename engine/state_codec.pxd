@@ -1,0 +1,32 @@
+"""State entries <-> the messages in which hosts tell each other about them.
+
+A message: "oh", major version, minor version, number of items (4 bytes); then items, each with its
+length before it (2 bytes). An item:
+  operation, kind, protocol, family, state, flags: 1 byte each; source port, destination port,
+  port: 2; milliseconds left, extra: 4; zone: 8; source, destination, address: 4 or 16 each.
+
+1. All integers are in network order. Times are relative: hosts' clocks are their own.
+2. A newer minor version may append to an item and add operations and kinds: what is unknown is
+   skipped. Another major version is not understood at all.
+3. Any bytes are safe.
+"""
+
+from onehop.engine.buffer cimport Buffer
+from onehop.engine.cdefs cimport nsec_t, uint8_t, uint64_t
+from onehop.engine.state cimport StateEntry, StateTable
+
+cdef enum:
+    MAJOR = 1
+    MINOR = 0
+    ITEM_PUT = 1
+    ITEM_REMOVE = 2
+
+# Append an item to the message that `message` holds, which it begins where it is empty.
+cdef int message_add(
+    Buffer* message, int operation, const StateEntry* entry, nsec_t now,
+) except -1 nogil
+# Take in what it says; append the tags of entries that came, went or changed, as tag_t.
+# False: it is no message; what came before its fault was taken in.
+cdef bint message_merge(
+    StateTable* table, const uint8_t* data, uint64_t len_bytes, nsec_t now, Buffer* tags,
+) except? False nogil

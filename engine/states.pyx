@@ -1,0 +1,201 @@
+"""What a host remembers about connections: the table as Python sees it."""
+
+from collections import namedtuple
+from ipaddress import ip_address
+
+from libc.stdlib cimport free
+from libc.string cimport memcpy, memset
+
+from onehop.engine.buffer cimport Buffer
+from onehop.engine.cdefs cimport tag_t, uint8_t, uint64_t
+from onehop.engine.state cimport (
+    HEADER_BYTES, state_expire, state_find, state_insert, state_key_clear, state_open,
+    state_remove, state_tag, state_timeout, state_touch,
+)
+from onehop.engine.state_codec cimport (
+    ITEM_PUT, ITEM_REMOVE, MAJOR, MINOR, message_add, message_merge,
+)
+
+KINDS = ("", "connection", "snat", "reverse_snat", "dnat", "reverse_dnat", "affinity")
+STATES = ("", "half-open", "established", "closing", "closed")
+VERSION = (MAJOR, MINOR)
+
+Entry = namedtuple(
+    "Entry",
+    "kind zone protocol source source_port destination destination_port address port state flags",
+    defaults=("", 0, "", 0),
+)
+
+
+def bytes_for(capacity: int) -> int:
+    slots = 4
+    while 3 * slots < 4 * capacity:
+        slots *= 2
+    return HEADER_BYTES + slots * sizeof(StateEntry)
+
+
+cdef class States:
+    def __init__(self, capacity: int = 65_536, *, buffer=None, uint64_t seed=0, nsec_t now_ns=0):
+        cdef uint8_t[::1] view
+        if buffer is None:
+            buffer = bytearray(bytes_for(capacity))
+        view = buffer
+        self.memory = view
+        if <uint64_t>&view[0] % 8 or not state_open(
+            &self.table, &view[0], <uint64_t>view.shape[0], seed, now_ns
+        ):
+            raise ValueError("too small for a state table, or not aligned to 8 bytes")
+
+    @property
+    def seed(self):
+        return self.table.header.seed
+
+    @property
+    def counters(self):
+        header = self.table.header[0]
+        return {
+            "entries": header.count, "capacity": header.capacity * 3 // 4,
+            "refused": header.refused, "inserted": header.inserted, "expired": header.expired,
+            "merged": header.merged, "unreadable": header.unreadable,
+        }
+
+    def __len__(self):
+        return self.table.header.count
+
+    def entries(self, nsec_t now_ns):
+        cdef uint64_t at
+        found = []
+        for at in range(self.table.header.capacity):
+            if self.table.slots[at].key.kind and self.table.slots[at].expires > now_ns:
+                found.append(entry_view(&self.table.slots[at]))
+        return iter(found)
+
+    def find(self, stated, nsec_t now_ns):
+        cdef StateEntry entry
+        cdef const StateEntry* found
+        entry_from(&entry, stated)
+        found = state_find(&self.table, &entry.key, now_ns)
+        return None if found == NULL else entry_view(found)
+
+    def insert(self, stated, nsec_t now_ns):
+        cdef StateEntry entry
+        entry_from(&entry, stated)
+        return state_insert(&self.table, &entry, now_ns) != NULL
+
+    def touch(self, stated, nsec_t now_ns):
+        cdef StateEntry entry
+        cdef const StateEntry* found
+        entry_from(&entry, stated)
+        found = state_find(&self.table, &entry.key, now_ns)
+        if found != NULL:
+            state_touch(<StateEntry*>found, now_ns)
+        return found != NULL
+
+    def remove(self, stated):
+        cdef StateEntry entry
+        entry_from(&entry, stated)
+        return state_remove(&self.table, &entry.key)
+
+    def expire(self, nsec_t now_ns):
+        cdef Buffer tags = Buffer(NULL, 0, 0)
+        state_expire(&self.table, now_ns, &tags)
+        return taken(&tags)
+
+    def tag(self, stated):
+        cdef StateEntry entry
+        entry_from(&entry, stated)
+        return state_tag(&self.table, &entry.key)
+
+    def messages(self, nsec_t now_ns, zones=None, int most=1000):
+        cdef Buffer out = Buffer(NULL, 0, 0)
+        cdef uint64_t at
+        cdef int n = 0
+        wanted = None if zones is None else frozenset(zones)
+        found = []
+        for at in range(self.table.header.capacity):
+            if not is_wanted(&self.table.slots[at], wanted, now_ns):
+                continue
+            message_add(&out, ITEM_PUT, &self.table.slots[at], now_ns)
+            n += 1
+            if n == most:
+                found.append(cut(&out))
+                n = 0
+        if n:
+            found.append(cut(&out))
+        free(out.data)
+        return found
+
+    def merge(self, message, nsec_t now_ns):
+        cdef const uint8_t[::1] view = message
+        cdef Buffer tags = Buffer(NULL, 0, 0)
+        message_merge(&self.table, &view[0] if view.shape[0] else NULL, view.shape[0], now_ns,
+                      &tags)
+        return taken(&tags)
+
+
+cdef bint is_wanted(const StateEntry* entry, wanted, nsec_t now) except -1:
+    if entry.key.kind == 0 or entry.expires <= now:
+        return False
+    return wanted is None or entry.key.zone in wanted
+
+
+cdef list taken(Buffer* tags):
+    cdef uint64_t i
+    found = [(<tag_t*>tags.data)[i] for i in range(tags.len_bytes // sizeof(tag_t))]
+    free(tags.data)
+    return found
+
+
+cdef bytes cut(Buffer* out):
+    found = out.data[:out.len_bytes]
+    out.len_bytes = 0
+    return found
+
+
+def message(entries, removed=()):
+    cdef StateEntry entry
+    cdef Buffer out = Buffer(NULL, 0, 0)
+    put, remove = int(ITEM_PUT), int(ITEM_REMOVE)
+    for operation, stated in [(put, each) for each in entries] + [(remove, each) for each in removed]:
+        entry_from(&entry, stated)
+        entry.expires = state_timeout(&entry)
+        message_add(&out, operation, &entry, 0)
+    found = cut(&out) if out.len_bytes else b""
+    free(out.data)
+    return found
+
+
+# --- entries
+
+cdef int entry_from(StateEntry* entry, stated) except -1:
+    source, destination = ip_address(stated.source), ip_address(stated.destination)
+    if source.version != destination.version:
+        raise ValueError(f"{stated.source}, {stated.destination}: not of one family")
+    memset(entry, 0, sizeof(StateEntry))
+    state_key_clear(&entry.key, stated.zone, KINDS.index(stated.kind))
+    copy_address(entry.key.src, source.packed)
+    copy_address(entry.key.dst, destination.packed)
+    entry.key.sport, entry.key.dport = stated.source_port, stated.destination_port
+    entry.key.proto, entry.key.family = stated.protocol, source.version
+    if stated.address:
+        copy_address(entry.ip, ip_address(stated.address).packed)
+    entry.port, entry.flags = stated.port, stated.flags
+    entry.state = STATES.index(stated.state or "established")
+    return 0
+
+
+cdef int copy_address(uint8_t* to, bytes packed) except -1:
+    memcpy(to, <const uint8_t*>packed, len(packed))
+    return 0
+
+
+cdef object entry_view(const StateEntry* entry):
+    size = 4 if entry.key.family == 4 else 16
+    address = bytes(entry.ip[:size])
+    return Entry(
+        KINDS[entry.key.kind], entry.key.zone, entry.key.proto,
+        str(ip_address(bytes(entry.key.src[:size]))), entry.key.sport,
+        str(ip_address(bytes(entry.key.dst[:size]))), entry.key.dport,
+        str(ip_address(address)) if any(address) else "",
+        entry.port, STATES[entry.state], entry.flags,
+    )
