@@ -232,6 +232,8 @@ def _ip_fields(ip: frames.Ip) -> dict[str, Any]:
         for at, end in ((0, "src"), (2, "dst")):
             number = int.from_bytes(ip.payload[at : at + 2], "big")
             fields[f"{TRANSPORT[ip.proto]}_{end}"] = number
+        if ip.proto == frames.TCP:
+            fields["tcp_flags_nxm"] = int.from_bytes(ip.payload[12:14], "big") & 0xFFF
     elif ip.proto == (frames.ICMP if ip.version == 4 else frames.ICMPV6):
         name = "icmpv4" if ip.version == 4 else "icmpv6"
         fields |= {f"{name}_type": ip.payload[0], f"{name}_code": ip.payload[1]}

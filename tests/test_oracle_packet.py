@@ -47,6 +47,8 @@ def _ip_fields(ip: Ip) -> dict[str, int | str]:
         name = TRANSPORT[ip.proto]
         found[f"{name}_src"] = int.from_bytes(ip.payload[:2], "big")
         found[f"{name}_dst"] = int.from_bytes(ip.payload[2:4], "big")
+    if ip.proto == frames.TCP:
+        found["tcp_flags"] = int.from_bytes(ip.payload[12:14], "big") & 0xFFF
     if ip.proto == (frames.ICMP if ip.version == 4 else frames.ICMPV6):
         name = "icmp" if ip.version == 4 else "icmpv6"
         found |= {f"{name}_type": ip.payload[0], f"{name}_code": ip.payload[1]}

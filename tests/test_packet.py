@@ -23,7 +23,7 @@ def test_ipv4_and_tcp_are_read() -> None:
     assert packet.parse_key(SAMPLES["tcp"]) == {
         "eth_src": A, "eth_dst": B, "eth_type": 0x0800, "ipv4_src": "10.0.0.1",
         "ipv4_dst": "10.0.0.2", "ip_proto": 6, "ip_tos": 0xB8, "ip_ttl": 9, "ip_frag": 0,
-        "tcp_src": 1234, "tcp_dst": 80,
+        "tcp_src": 1234, "tcp_dst": 80, "tcp_flags": 0,
     }  # fmt: skip
 
 
@@ -31,7 +31,7 @@ def test_ipv6_and_tcp_are_read() -> None:
     assert packet.parse_key(SAMPLES["tcp6"]) == {
         "eth_src": A, "eth_dst": B, "eth_type": 0x86DD, "ipv6_src": "fd00::1",
         "ipv6_dst": "fd00::2", "ip_proto": 6, "ip_tos": 0xB8, "ip_ttl": 9, "ip_frag": 0,
-        "tcp_src": 1234, "tcp_dst": 80,
+        "tcp_src": 1234, "tcp_dst": 80, "tcp_flags": 0,
     }  # fmt: skip
 
 
