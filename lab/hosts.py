@@ -29,6 +29,7 @@ from onehop.lab.state import LabState, NodeState
 UNDERLAY_DEVICE = "underlay"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
 METRICS = ("127.0.0.1", 9273)
+PEER_TOKEN = "peer-token"  # in the lab's directory: what its agents know each other by
 
 
 class Host(Node):
@@ -57,6 +58,7 @@ class Host(Node):
         """Start the host's agent; its process id. It is not ready yet (see `agent_status`)."""
         agent = [onehop(), "agent", "--host", self.name, "--store", self.store]
         agent += ["--datapath", self.platform.datapath]
+        agent += ["--peer-token-file", str(self.directory.parent / PEER_TOKEN)]
         log = self.directory / "agent.log"
         return spawn(self.command(agent), log=log, service=self.name)
 

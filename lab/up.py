@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import secrets
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,7 @@ import msgspec
 
 from onehop.engine import model
 from onehop.lab import checks, outside, processes, state
-from onehop.lab.hosts import Host, onehop
+from onehop.lab.hosts import PEER_TOKEN, Host, onehop
 from onehop.lab.lab import Lab
 from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
@@ -66,7 +67,13 @@ def claim() -> pathlib.Path:
         raise LabError(refusal(directory)) from None
     made = [path for path in MOUNT_POINTS if not os.path.isdir(path)]
     (directory / "made.json").write_bytes(msgspec.json.encode(made))
+    _make_token(directory / PEER_TOKEN)
     return directory
+
+
+def _make_token(path: pathlib.Path) -> None:
+    path.touch(0o600)
+    path.write_text(secrets.token_hex(32))
 
 
 def refusal(directory: pathlib.Path) -> str:

@@ -25,11 +25,15 @@ class Bench:
         *,
         switch: FakeSwitch | None = None,
         host: str = "c1",
+        memory: bytearray | None = None,
+        token_file: str = "",
+        now: int = 0,
     ) -> None:
-        self.core = Core(Settings(host=host))
+        settings = Settings(host=host, peer_token_file=token_file)
+        self.core = Core(settings, memory, now_ns=now)
         self.switch = switch or FakeSwitch()
         self.resources = list(network() if resources is None else resources)
-        self.now = 0
+        self.now = now
         self.orders: list[events.Command] = []  # all but what was sent to the switch
 
     def boot(self, ports: dict[str, OfPort] | None = None) -> Bench:

@@ -256,6 +256,10 @@ def test_ping_is_answered_when_there_is_nothing_to_say():
     assert pair.forth() and pair.back()
 
 
-def test_message_that_is_too_long_is_refused():
-    with pytest.raises(ValueError, match="bytes"):
-        Outbox(nothing).put(bytes(PAYLOAD_BYTES + 1))
+def test_message_that_is_too_long_for_a_frame_comes_with_everything():
+    pair = Pair(Outbox(lambda: iter([b"everything"])))
+    pair.converse()
+    pair.outbox.put(bytes(PAYLOAD_BYTES + 1))
+    pair.outbox.put(bytes(PAYLOAD_BYTES))
+    pair.converse()
+    assert pair.merged == [b"everything", bytes(PAYLOAD_BYTES), b"everything"]

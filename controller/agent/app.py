@@ -113,9 +113,11 @@ def _port(desc: Any) -> events.OfPort:
 
 def _settings() -> Settings:
     try:
-        return from_environment(os.environ)
+        made = from_environment(os.environ)
+        made.peer_token()
     except SettingError as error:
         sys.exit(f"onehop agent: {error}")
+    return made
 
 
 def _listen(settings: Settings) -> None:

@@ -45,7 +45,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port_burst: Positive = 20_000.0
     peer_token_file: str = ""  # what all agents know; empty: no state goes between hosts
     peer_listen: str = ""  # where other agents connect; empty: PEER_PORT of the tunnel address
-    state_entries: Annotated[int, Meta(ge=1024, le=1 << 24)] = 1 << 18  # that a host remembers
+    state_entries: Annotated[int, Meta(ge=1024, le=1 << 24)] = 1 << 17  # that a host remembers
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -15,14 +15,15 @@ It must not know Ryu, sockets, processes, files or the clock.
 
    *ready*: the switch is connected, the topology known, and every port numbered.
 4. A host that comes back empty-handed (no flows in its switch) tells the others not to send here
-   until it is live; one that finds its flows goes on as if nothing had happened.
+   until it is live and has fetched what they know of connections, or `FETCH_NS` is over; one
+   that finds its flows goes on as if nothing had happened.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple, assert_never
 
 from onehop.controller.agent import events, messages, rows, statics, tunnels
@@ -30,7 +31,7 @@ from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, desired
 from onehop.controller.agent.events import Command, Event, OfPort
 from onehop.controller.agent.liveness import Liveness
-from onehop.controller.agent.metrics import Status
+from onehop.controller.agent.metrics import OFF, ChannelStatus, Status
 from onehop.controller.agent.packets import Packets
 from onehop.engine import openflow
 from onehop.engine.model import STATED, HostStatus, LearnedRoute, Neighbor, PortStatus, Resource
@@ -38,6 +39,7 @@ from onehop.engine.topology import Topology
 
 STATED_KINDS = frozenset(kind.KIND for kind in STATED)
 HEARTBEAT_S = 15.0
+FETCH_NS = 1_000_000_000
 HELD_BYTES = 1 << 20  # packets that came before the agent was live
 
 
@@ -61,11 +63,13 @@ class Taken(NamedTuple):
 class Core:
     """The agent of one host."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, memory: object | None = None, *, now_ns: int = 0
+    ) -> None:
         self.settings = settings
         self.phase = Phase.WAITING
         self.topology = Topology()
-        self.packets = Packets(settings, self.topology)
+        self.packets = Packets(settings, self.topology, memory, now_ns)
         self.snapshot: dict[str, dict[str, Resource]] = {}
         self.state: Desired | None = None  # what the topology says about this host
         self.ports: dict[str, OfPort] = {}  # by device
@@ -82,6 +86,7 @@ class Core:
         self._statics: set[int] = set()  # cookies of static flows in the switch
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
+        self._fetch_by_ns = 0  # until then other hosts' state is waited for
 
     def handle(self, event: Event, now_ns: int) -> list[Command]:
         """What to do about `event`."""
@@ -109,6 +114,11 @@ class Core:
             case events.SwitchRefused():
                 self.counters["switch_errors"] += 1
                 self._log(f"the switch refused a message: {event.reason}")
+            case events.StateCame():
+                self.packets.merge(event.messages, now_ns)
+            case events.StateFetched():
+                self._fetch_by_ns = 0
+                self._welcome(now_ns)
             case events.Tick():
                 self._tick(event.clock_s, now_ns)
             case _:
@@ -130,8 +140,10 @@ class Core:
                 slow.append(message)
         return Taken(consumed, slow, self.packets.drain())
 
-    def status(self, uplinks: dict[str, dict[str, object]]) -> Status:
-        """How the agent is; `uplinks` is what their driver says."""
+    def status(
+        self, uplinks: dict[str, dict[str, object]], channel: ChannelStatus = OFF
+    ) -> Status:
+        """How the agent is; `uplinks` and `channel` are what their drivers say."""
         datapath = self.packets.datapath
         return Status(
             host=self.settings.host,
@@ -148,8 +160,19 @@ class Core:
             ports={port: self.topology.is_active(port) for port in sorted(self._bound)},
             uplinks=uplinks,
             rows={kind: len(found) for kind, found in sorted(self.snapshot.items())},
-            counters={**datapath.counters, **self.packets.counters, **self.counters},
+            counters={
+                **datapath.counters,
+                **self.packets.counters,
+                **self.counters,
+                **channel.counters,
+            },
+            channel=channel,
+            states=self.packets.states.counters,
         )
+
+    def everything(self, now_ns: int) -> Iterator[bytes]:
+        """All that another host may have to know of connections, in pieces."""
+        return self.packets.everything(now_ns)
 
     # The store
 
@@ -224,6 +247,8 @@ class Core:
                 self._bind_port(port, number)
             if before and number and before != number:
                 self._renumbered(port, now_ns)
+        if self.phase is Phase.LIVE and wanted.keys() - self._bound.keys():
+            self._order(events.WantState())  # the connections of a port that moved here
         self._bound = wanted
 
     def _bind_port(self, port: str, number: int) -> None:
@@ -293,6 +318,7 @@ class Core:
             self.liveness.found(self.ports)
         else:
             self._serve(serving=False)
+            self._fetch_by_ns = now_ns + FETCH_NS if self.settings.peer_token_file else 0
         self._publish_routes(now_ns)
         self._settle(now_ns)
         self.packets.count(now_ns)
@@ -308,8 +334,13 @@ class Core:
         self._log(f"live with {self.packets.datapath.flow_count} flows adopted")
         held, self._held = bytes(self._held), bytearray()
         self.packets.receive(held, now_ns)
-        self._serve(serving=True)
-        self._announce()
+        self._welcome(now_ns)
+
+    def _welcome(self, now_ns: int) -> None:
+        """Let others send here, once it is known which connections pass here."""
+        if self.phase is Phase.LIVE and now_ns >= self._fetch_by_ns:
+            self._serve(serving=True)
+            self._announce()
 
     def _hold(self, data: messages.Bytes) -> tuple[int, list[bytes]]:
         consumed, others = 0, []
@@ -331,7 +362,8 @@ class Core:
     def _announce(self) -> None:
         """Announce what is behind this host while it can get packets there."""
         announcing = not self.liveness.isolated()
-        if self.phase is Phase.LIVE and announcing is not self.announcing:
+        ready = self.phase is Phase.LIVE and self.serving
+        if ready and announcing is not self.announcing:
             self.announcing = announcing
             self._order(events.Announce(announcing))
 
@@ -343,6 +375,7 @@ class Core:
         self._notice_hosts(self.state, now_ns)
         if self.phase is not Phase.LIVE:
             return
+        self._welcome(now_ns)
         self.packets.tick(now_ns)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
         if clock_s - self._beaten_s >= HEARTBEAT_S:

@@ -79,6 +79,17 @@ class SwitchRefused(msgspec.Struct, frozen=True):
     reason: str
 
 
+class StateCame(msgspec.Struct, frozen=True):
+    """Another host's agent told about connections."""
+
+    host: str
+    messages: Sequence[bytes]
+
+
+class StateFetched(msgspec.Struct, frozen=True):
+    """Every other host's agent has told all that it knows."""
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
@@ -95,6 +106,8 @@ Event = (
     | PortGone
     | RoutesLearned
     | SwitchRefused
+    | StateCame
+    | StateFetched
     | Tick
 )
 
@@ -103,6 +116,17 @@ class Send(msgspec.Struct, frozen=True):
     """Write these OpenFlow messages to the switch."""
 
     data: bytes
+
+
+class TellState(msgspec.Struct, frozen=True):
+    """Tell another host's agent about connections; before whatever is ordered after this."""
+
+    host: str
+    message: bytes
+
+
+class WantState(msgspec.Struct, frozen=True):
+    """Ask the other hosts' agents for all that they know of connections that pass here."""
 
 
 class PutState(msgspec.Struct, frozen=True):
@@ -143,4 +167,6 @@ class Log(msgspec.Struct, frozen=True):
     text: str
 
 
-Command = Send | PutState | RemoveState | Reconcile | Announce | Carrier | Log
+Command = (
+    Send | TellState | WantState | PutState | RemoveState | Reconcile | Announce | Carrier | Log
+)

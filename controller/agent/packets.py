@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import assert_never
 
 from onehop.controller.agent.ageing import Ageing
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import Snapshot
-from onehop.controller.agent.events import Command, PutState, Send
+from onehop.controller.agent.events import Command, PutState, Send, TellState
 from onehop.controller.agent.messages import Bytes, Counting
 from onehop.controller.agent.waiting import Waiting
 from onehop.engine.datapath import Datapath, Received
@@ -25,6 +25,7 @@ from onehop.engine.effects import (
     PacketRefused,
 )
 from onehop.engine.model import LearnedMac, Neighbor, Resource
+from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
 Ident = tuple[str, str]
@@ -33,8 +34,15 @@ Ident = tuple[str, str]
 class Packets:
     """The hot path of one switch, and what it asks for."""
 
-    def __init__(self, settings: Settings, topology: Topology) -> None:
-        self.datapath = Datapath(topology, host=settings.host, seed=settings.seed)
+    def __init__(
+        self, settings: Settings, topology: Topology, memory: object | None, now_ns: int
+    ) -> None:
+        self.states = States(
+            settings.state_entries, buffer=memory, seed=settings.seed, now_ns=now_ns
+        )
+        self.datapath = Datapath(
+            topology, host=settings.host, seed=settings.seed, states=self.states
+        )
         self.waiting = Waiting()
         self.counting = Counting(settings.idle_s)
         self.counters: Counter[str] = Counter()
@@ -52,6 +60,8 @@ class Packets:
         self._commands.append(command)
 
     def send(self, data: bytes) -> None:
+        """Have this written, and told before it what came up for other hosts meanwhile."""
+        self._tell(self.datapath.take_state())
         if data:
             self.order(Send(data))
 
@@ -65,6 +75,15 @@ class Packets:
         """Simulate again the flows that depended on what changed."""
         if tags:
             self.send(self.datapath.invalidate(tags, now_ns))
+
+    def merge(self, messages: Iterable[bytes], now_ns: int) -> None:
+        """Other hosts told about connections."""
+        for message in messages:
+            self.send(self.datapath.merge(message, now_ns))
+
+    def everything(self, now_ns: int) -> Iterator[bytes]:
+        """All that is known of connections, in pieces."""
+        return iter(self.states.messages(now_ns))
 
     def release(self, port: str, address: str, now_ns: int) -> None:
         """The MAC of a neighbor has become known."""
@@ -91,7 +110,7 @@ class Packets:
         self.datapath.count(message, now_ns)
         if last:
             self.counting.done(now_ns)
-            self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
+        self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
 
     def forgotten(self, snapshot: Snapshot, now_ns: int) -> list[Ident]:
         """What this host has learned and nobody uses any more."""
@@ -102,9 +121,14 @@ class Packets:
         todo = deque([got])
         while todo:
             got = todo.popleft()
+            self._tell(got.state)  # before the packets that made it
             self.send(got.out)
             for effect in got.effects:
                 todo.extend(self._effect(effect, now_ns))
+
+    def _tell(self, state: Iterable[tuple[str, bytes]]) -> None:
+        for host, message in state:
+            self.order(TellState(host, message))
 
     def _effect(self, effect: Effect, now_ns: int) -> Iterable[Received]:
         match effect:

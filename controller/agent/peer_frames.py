@@ -34,7 +34,7 @@ MAJOR, MINOR = 1, 0
 NONCE_BYTES = 32
 CODE_BYTES = 16
 GREETING_BYTES = 1024  # the longest frame before the proof
-FRAME_BYTES = 1 << 20  # the longest frame
+FRAME_BYTES = 4 << 20  # the longest frame
 
 HELLO, PROOF, RESUME, STATE, WANT, ACK, PING, DONE = range(1, 9)
 NUMBERED = frozenset({STATE, WANT, DONE})

@@ -48,10 +48,12 @@ class Outbox:
         return len(self._waiting) + len(self._unconfirmed)
 
     def put(self, payload: bytes) -> None:
-        """Say this."""
-        if len(payload) > PAYLOAD_BYTES:
-            raise ValueError(f"a state message of {len(payload)} bytes")
-        self._add(STATE, payload)
+        """Say this; what is too long for a frame goes with everything, in pieces."""
+        if len(payload) <= PAYLOAD_BYTES:
+            self._add(STATE, payload)
+        else:
+            self.counters["state_messages_dropped"] += 1
+            self.resync()
 
     def want(self) -> None:
         """Ask the peer for everything that concerns this host."""

@@ -20,8 +20,11 @@ from onehop.controller.agent import events, metrics, switch, tunnels, uplinks
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
+from onehop.controller.agent.memory import open_memory
+from onehop.controller.agent.peers import Peers
 from onehop.controller.store.client import Store
 from onehop.engine.model import LearnedRoute
+from onehop.engine.states import bytes_for
 
 TICK_S = 0.1
 IDLE_S = 1.0  # how long a driver waits for something to do
@@ -40,20 +43,23 @@ class Runtime:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.core = Core(settings)
-        self.connection: Connection | None = None
         self._lock = _only_one(settings)
+        memory = open_memory(settings.run_dir, settings.host, bytes_for(settings.state_entries))
+        self.core = Core(settings, memory, now_ns=time.monotonic_ns())
+        self.connection: Connection | None = None
         self._store = Store(settings.store, pause=lambda: time.sleep(0))
         self._switch = switch.Switch(
             settings.ovsdb, datapath=settings.datapath, controller=f"tcp:{settings.listen}"
         )
         self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
+        self._peers = self._channel(settings)
         self._reconciled: Desired | None = None
         self._told_settled: frozenset[str] | None = None
 
     def loops(self) -> Iterable[Callable[[], None]]:
         """What is to run, each in a green thread of its own."""
         return (
+            lambda: self._forever("state channel", self._turn_peers),
             lambda: self._forever("store", self._turn_store),
             lambda: self._forever("switch", self._turn_switch),
             lambda: self._forever("time", self._turn_time),
@@ -72,7 +78,8 @@ class Runtime:
 
     def status(self) -> metrics.Status:
         """How the agent is."""
-        return self.core.status(self._uplinks.status())
+        channel = self._peers.status() if self._peers else metrics.OFF
+        return self.core.status(self._uplinks.status(), channel)
 
     def _carry_out(self, commands: Iterable[events.Command]) -> None:
         for command in commands:
@@ -80,6 +87,12 @@ class Runtime:
                 case events.Send():
                     if self.connection:
                         self.connection.send(command.data)
+                case events.TellState():
+                    if self._peers:
+                        self._peers.send(command.host, command.message)
+                case events.WantState():
+                    if self._peers:
+                        self._peers.want()
                 case events.PutState():
                     self._store.put(command.resources)
                 case events.RemoveState():
@@ -105,9 +118,26 @@ class Runtime:
         ]
         self._switch.reconcile(ports)
         self._uplinks.reconcile(desired.uplinks)
+        if self._peers:
+            others = {peer.host: peer.address for peer in desired.peers}
+            self._peers.reconcile(desired.tunnel_address, others)
 
     def _routes(self, port: str, routes: frozenset[LearnedRoute]) -> None:
         self.tell(events.RoutesLearned(port, routes))
+
+    def _channel(self, settings: Settings) -> Peers | None:
+        token = settings.peer_token()
+        if not token:
+            log.warning("state channel %s", metrics.OFF.state)
+            return None
+        return Peers(
+            settings.host,
+            token,
+            everything=lambda host: self.core.everything(time.monotonic_ns()),
+            came=lambda host, messages: self.tell(events.StateCame(host, messages)),
+            fetched=lambda: self.tell(events.StateFetched()),
+            listen=settings.peer_address,
+        )
 
     # The loops
 
@@ -126,6 +156,12 @@ class Runtime:
         if step is not None or (self._store.synced and not self.core.synced):
             self.tell(events.StoreStep(*(step or ())))
         self._store.wait(IDLE_S)
+
+    def _turn_peers(self) -> None:
+        if self._peers:
+            self._peers.turn(IDLE_S)
+        else:
+            time.sleep(IDLE_S)
 
     def _turn_switch(self) -> None:
         self._switch.run()

@@ -23,6 +23,9 @@ OVSDB = "The database of the local Open vSwitch."
 RUN_DIR = "Where the agent and FRR keep their files."
 # Half of the time that an agent takes to start goes into two imports that it has no use for.
 QUICK = {"EVENTLET_NO_GREENDNS": "yes", "SETUPTOOLS_USE_DISTUTILS": "stdlib"}
+PEER_TOKEN_FILE = "A secret that all agents share; without it no state goes between hosts."
+PEER_LISTEN = "Where other agents connect, if not at the tunnel address, port 6654."
+STATE_ENTRIES = "How many entries about connections this host remembers."
 METRICS = "Where Prometheus figures and /status are served."
 
 Host = Annotated[str, typer.Option(envvar="ONEHOP_HOST", help=HOST)]
@@ -53,6 +56,13 @@ def run(
     idle_s: Annotated[
         float, typer.Option(envvar="ONEHOP_IDLE_S", help="A flow unused for so long is removed.")
     ] = 60.0,
+    peer_token_file: Annotated[
+        str, typer.Option(envvar="ONEHOP_PEER_TOKEN_FILE", help=PEER_TOKEN_FILE)
+    ] = "",
+    peer_listen: Annotated[str, typer.Option(envvar="ONEHOP_PEER_LISTEN", help=PEER_LISTEN)] = "",
+    state_entries: Annotated[
+        int, typer.Option(envvar="ONEHOP_STATE_ENTRIES", help=STATE_ENTRIES)
+    ] = 1 << 17,
 ) -> None:
     """Run the agent; the same as `ryu-manager onehop.controller.agent` with ONEHOP_ variables."""
     if ctx.invoked_subcommand:
@@ -94,7 +104,9 @@ def _environment(given: dict[str, Any]) -> dict[str, str]:
     if not given["host"]:
         raise InputError(f"host: not set; give --host or {variable('host')}")
     try:
-        return settings(given).environment()
+        made = settings(given)
+        made.peer_token()
+        return made.environment()
     except SettingError as error:
         raise InputError(str(error)) from None
 

@@ -90,9 +90,11 @@ class Host:
         self.node.ip("address", "replace", f"{self._address}/24", "dev", "br-phy")
         self.node.ip("link", "set", "br-phy", "up")
 
-    def start_agent(self) -> None:
+    def start_agent(self, token: Path | None = None) -> None:
         command = [ONEHOP, "agent", "--host", self.name, "--store", self._world.store]
         command += ["--ovsdb", self.ovs.remote, "--run-dir", str(self.run_dir)]
+        if token:
+            command += ["--peer-token-file", str(token)]
         self.run_dir.mkdir(exist_ok=True)
         with (self._world.net.folder / f"{self.name}.log").open("a") as log:
             self._agent = subprocess.Popen(
