@@ -86,7 +86,7 @@ cdef class Datapath:
         States states=None,
     ):
         self.topology = topology
-        self.states = states or States(seed=seed)
+        self.states = States(seed=seed) if states is None else states
         self.hot.keeper.table = &self.states.table
         self.hot.keeper.host = topology.host_index(host)
         self.hot.topo = topology.topo
