@@ -3,6 +3,9 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
+import numpy.typing as npt
+
 class Entry(NamedTuple):
     """One entry, as people and tests see it."""
 
@@ -21,6 +24,9 @@ class Entry(NamedTuple):
 KINDS: tuple[str, ...]
 STATES: tuple[str, ...]
 VERSION: tuple[int, int]  # of messages; another major one is not understood
+
+RECORD: np.dtype[np.void]  # an entry in an array: kind and state are places in KINDS and STATES
+Records = npt.NDArray[np.void]
 
 def bytes_for(capacity: int) -> int:
     """How large a buffer must be for a table of at least `capacity` entries."""
@@ -50,6 +56,15 @@ class States:
 
     def insert(self, entry: Entry, now_ns: int) -> bool:
         """Put `entry` there instead of the one with its key; False: there is no room."""
+
+    def records(self, now_ns: int) -> Records:
+        """All entries, as an array."""
+
+    def insert_records(self, records: Records, now_ns: int) -> npt.NDArray[np.bool_]:
+        """Insert them all; which of them there was room for. Times and tags are made anew."""
+
+    def find_records(self, records: Records, now_ns: int) -> Records:
+        """The entries with their keys; zeros where there is none."""
 
     def touch(self, entry: Entry, now_ns: int) -> bool: ...
     def remove(self, entry: Entry) -> bool: ...

@@ -3,6 +3,7 @@
 from collections import namedtuple
 from ipaddress import ip_address
 
+import numpy
 from libc.stdlib cimport free
 from libc.string cimport memcpy, memset
 
@@ -25,6 +26,14 @@ Entry = namedtuple(
     "kind zone protocol source source_port destination destination_port address port state flags",
     defaults=("", 0, "", 0),
 )
+
+
+RECORD = numpy.dtype([  # StateEntry
+    ("source", "u1", 16), ("destination", "u1", 16), ("source_port", "u2"),
+    ("destination_port", "u2"), ("protocol", "u1"), ("family", "u1"), ("kind", "u1"),
+    ("unused", "u1"), ("zone", "u8"), ("address", "u1", 16), ("port", "u2"), ("state", "u1"),
+    ("flags", "u1"), ("extra", "u4"), ("expires", "i8"), ("told_at", "i8"), ("tag", "u8"),
+])
 
 
 def bytes_for(capacity: int) -> int:
@@ -82,6 +91,39 @@ cdef class States:
         entry_from(&entry, stated)
         return state_insert(&self.table, &entry, now_ns) != NULL
 
+    # --- many at once
+
+    def records(self, nsec_t now_ns):
+        slots = numpy.frombuffer(self.memory, RECORD, self.table.header.capacity, HEADER_BYTES)
+        return slots[(slots["kind"] != 0) & (slots["expires"] > now_ns)]
+
+    def insert_records(self, records, nsec_t now_ns):
+        cdef const uint8_t[::1] view = as_bytes(records)
+        cdef const StateEntry* entries = <const StateEntry*>&view[0] if len(view) else NULL
+        cdef uint64_t i, n = <uint64_t>view.shape[0] // sizeof(StateEntry)
+        done = numpy.zeros(n, bool)
+        cdef uint8_t[::1] flags = done.view(numpy.uint8)
+        with nogil:
+            for i in range(n):
+                flags[i] = state_insert(&self.table, &entries[i], now_ns) != NULL
+        return done
+
+    def find_records(self, records, nsec_t now_ns):
+        cdef const uint8_t[::1] view = as_bytes(records)
+        cdef const StateEntry* entries = <const StateEntry*>&view[0] if len(view) else NULL
+        cdef uint64_t i, n = <uint64_t>view.shape[0] // sizeof(StateEntry)
+        cdef const StateEntry* found
+        out = numpy.zeros(n, RECORD)
+        cdef uint8_t[::1] room = out.view(numpy.uint8)
+        with nogil:
+            for i in range(n):
+                found = state_find(&self.table, &entries[i].key, now_ns)
+                if found != NULL:
+                    memcpy(&room[i * sizeof(StateEntry)], found, sizeof(StateEntry))
+        return out
+
+    # --- one by one
+
     def touch(self, stated, nsec_t now_ns):
         cdef StateEntry entry
         cdef const StateEntry* found
@@ -131,6 +173,12 @@ cdef class States:
         message_merge(&self.table, &view[0] if view.shape[0] else NULL, view.shape[0], now_ns,
                       &tags)
         return taken(&tags)
+
+
+def as_bytes(records):
+    if records.dtype != RECORD:
+        raise ValueError("not an array of RECORD")
+    return numpy.ascontiguousarray(records).view(numpy.uint8).reshape(-1)
 
 
 cdef bint is_wanted(const StateEntry* entry, wanted, nsec_t now) except -1:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onehop.engine.states import KINDS, STATES, VERSION, Entry, States, bytes_for, message
+from onehop.engine.states import (
+    KINDS,
+    RECORD,
+    STATES,
+    VERSION,
+    Entry,
+    States,
+    bytes_for,
+    message,
+)
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -89,6 +99,28 @@ def test_ten_thousand_entries_come_and_go() -> None:
     assert all(table.remove(entry) for entry in many[::2])
     assert all(table.find(entry, NOW) == entry for entry in many[1::2])
     assert not any(table.find(entry, NOW) for entry in many[::2])
+
+
+def test_many_entries_are_inserted_and_found_as_arrays() -> None:
+    table, other = States(10_000), States(10_000)
+    for n in range(500):
+        table.insert(packed(n), NOW)
+    records = table.records(NOW)
+    assert other.insert_records(records, NOW).all()
+    assert set(other.entries(NOW)) == set(table.entries(NOW))
+    records = np.repeat(records, 2)
+    records["source_port"][::2] ^= 0x8000
+    found = other.find_records(records, NOW)
+    assert not found["kind"][::2].any()
+    assert (found["zone"][1::2] == 7).all()
+    assert len(other.find_records(records[:0], NOW)) == 0
+
+
+def test_records_that_say_nothing_are_refused() -> None:
+    table = States(100)
+    assert not table.insert_records(np.zeros(3, RECORD), NOW).any()
+    with pytest.raises(ValueError, match="RECORD"):
+        table.find_records(np.zeros(3), NOW)
 
 
 def test_an_entry_takes_at_most_128_bytes() -> None:
