@@ -30,6 +30,8 @@ def disagreement(world: World, packet: bytes, verdict: Verdict, right: list[Outc
 def _mismatch(world: World, packet: bytes, verdict: Verdict, right: Outcome) -> str:
     if right.is_hazy:
         return ""
+    if right.is_filtered:
+        right = _thinned(world, verdict, right)
     found = {
         "kind": (_kind(verdict.kind, verdict), _kind(right.kind, right)),
         "copies": (_copies(world, packet, verdict.actions), right.copies),
@@ -43,6 +45,12 @@ def _mismatch(world: World, packet: bytes, verdict: Verdict, right: Outcome) -> 
     if strange or (right.neighbors and not neighbors_of(verdict)):
         wrong.append(f"neighbors: engine {neighbors_of(verdict)}, oracle {right.neighbors}")
     return "; ".join(wrong)
+
+
+def _thinned(world: World, verdict: Verdict, right: Outcome) -> Outcome:
+    """`right` without the crafted packets that the engine let filters drop."""
+    sent = _crafted(world, verdict)
+    return replace(right, crafted={(p, d) for p, d in right.crafted if (p, essence(d)) in sent})
 
 
 def _kind(kind: str, found: Verdict | Outcome) -> str:

@@ -163,6 +163,18 @@ def icmp(ip: Ip, kind: int, code: int, rest: bytes) -> Ip:
     return with_checksum(filled, 2)
 
 
+def reset(ip: Ip) -> Ip | None:
+    """The TCP segment that refuses that of `ip` (RFC 9293, 3.10.7.1); None: it is one itself."""
+    sport, dport, seq, ack, word = struct.unpack("!HHIIH", ip.payload[:14])
+    if word & 4:
+        return None
+    length = len(ip.payload) - (word >> 12) * 4 + bool(word & 1) + bool(word & 2)
+    known = (ack, 0, 4) if word & 16 else (0, (seq + length) & 0xFFFFFFFF, 20)
+    fields = (dport, sport, known[0], known[1], 5 << 12 | known[2], 0, 0, 0)
+    answer = Ip(ip.dst, ip.src, TCP, struct.pack("!HHIIHHHH", *fields))
+    return with_checksum(answer, 16)
+
+
 def checksum_is_right(ip: Ip) -> bool:
     """Whether the ICMP checksum of `ip` is right."""
     covered = ip.payload if ip.proto == ICMP else ip.pseudo(len(ip.payload)) + ip.payload

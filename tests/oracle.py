@@ -6,6 +6,8 @@ The engine is held against this.  Nothing here was taken from the engine.
    routes) each branch is an outcome of its own.
 2. An outcome says where which bytes come out, not how they get there.
 3. A MAC is learned before the packet is forwarded, so an answer finds its way back.
+4. What the network itself sends passes no filter here; where it would meet one, an outcome is
+   `is_filtered`, and a part of what it sends is right too.
 """
 
 from __future__ import annotations
@@ -15,8 +17,11 @@ from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
 from typing import Any
 
+import filters
 import frames
-from frames import ICMP, ICMPV6, NA, NO_MAC, NS, Address, Arp, Frame, Ip, is_group
+from connections import Key, Memory
+from filters import Sight
+from frames import ICMP, ICMPV6, NA, NO_MAC, NS, TCP, Address, Arp, Frame, Ip, is_group
 from world import Hop, World
 
 from onehop.engine import model
@@ -43,6 +48,8 @@ class Outcome:
     neighbors: set[tuple[str, Address, str]] = field(default_factory=set)  # router port, ...
     awaited: tuple[str, Address] | None = None
     is_hazy: bool = False  # a crafted packet met trouble of its own: only `kind` is certain
+    is_filtered: bool = False  # a crafted packet met filters: some of `crafted` may be missing
+    opened: set[Key] = field(default_factory=set)  # connections, if it is forwarded
 
 
 class Choices:
@@ -63,7 +70,9 @@ class Choices:
             yield from ((*stem, answer) for answer in range(1, self.widths[at]))
 
 
-def judge(world: World, in_port: str, packet: bytes) -> list[Outcome]:
+def judge(
+    world: World, in_port: str, packet: bytes, memory: Memory | None = None
+) -> list[Outcome]:
     """Every right outcome for `packet` at `in_port`; empty where the oracle has no opinion."""
     frame = frames.decode(packet)
     if frame is None:
@@ -71,7 +80,7 @@ def judge(world: World, in_port: str, packet: bytes) -> list[Outcome]:
     found, scripts = [], [()]
     while scripts:
         choices = Choices(scripts.pop())
-        found.append(Walk(world, choices).run(in_port, frame))
+        found.append(Walk(world, choices, memory or Memory()).run(in_port, frame))
         scripts += choices.siblings()
     return found
 
@@ -79,12 +88,15 @@ def judge(world: World, in_port: str, packet: bytes) -> list[Outcome]:
 class Walk:
     """One packet's way; `sink` collects what comes out at exterior ports."""
 
-    def __init__(self, world: World, choices: Choices) -> None:
-        self.world, self.choices = world, choices
+    def __init__(self, world: World, choices: Choices, memory: Memory) -> None:
+        self.world, self.choices, self.memory = world, choices, memory
         self.out = Outcome()
         self.sink = self.out.copies
         self.depth = 0  # of crafted packets
+        self.is_flood = False
         self.fresh: dict[tuple[str, int, str], model.Port] = {}
+        self.in_port = ""  # where it entered the device that it is at
+        self.passed: tuple[str, ...] = ()  # devices
 
     def run(self, in_port: str, frame: Frame) -> Outcome:
         port = self.world.port(in_port)
@@ -103,13 +115,17 @@ class Walk:
             return
         if passed >= MAX_DEVICES:
             self._end("loop")
-        elif self.world.bridge(port):
-            self.at_bridge(port, frame, passed + 1)
-        else:
-            self.at_router(port, frame, passed + 1)
+            return
+        outer = self.in_port, self.passed
+        self.in_port = port.name
+        if self._may_enter(port, frame):
+            self.passed = (*self.passed, port.device)
+            walk = self.at_bridge if self.world.bridge(port) else self.at_router
+            walk(port, frame, passed + 1)
+        self.in_port, self.passed = outer
 
     def leave(self, port: model.Port, frame: Frame, passed: int) -> None:
-        if not self.world.is_active(port):
+        if not self.world.is_active(port) or not self._may_leave(port, frame):
             return
         if self.world.is_exterior(port):
             self.sink.add((port.name, frame.encode()))
@@ -131,10 +147,66 @@ class Walk:
         elif self.out.kind != "await":
             self.out.kind = kind
 
+    # Filters
+
+    def _may_enter(self, port: model.Port, frame: Frame) -> bool:
+        guarded = filters.is_guarded(self.world, port)
+        if self.depth == 0 and guarded and filters.is_spoofed(port, frame):
+            return False
+        if not self._pass_groups(port, "egress", frame):
+            return False
+        return self._pass(port.inbound_filter, port.name, frame)
+
+    def _may_leave(self, port: model.Port, frame: Frame) -> bool:
+        accepts = self._pass(port.outbound_filter, port.name, frame, port.name)
+        return accepts and self._pass_groups(port, "ingress", frame)
+
+    def _pass_groups(self, port: model.Port, way: str, frame: Frame) -> bool:
+        if not self.world.is_exterior(port) or not port.security_groups:
+            return True
+        if self.depth:
+            self.out.is_filtered = True
+            return True
+        sight = self._sight(port.name, frame, None)
+        return filters.groups(self.world, port, way, sight) == "accept"
+
+    def _pass(self, chain: str | None, zone: str, frame: Frame, out: str | None = None) -> bool:
+        """Whether the filter accepts; where it rejects, the sender is told."""
+        if self.depth:
+            self.out.is_filtered |= chain is not None
+            return True
+        found = filters.run(self.world, chain, self._sight(zone, frame, out))
+        if found == "reject" and not self.is_flood:
+            self._refuse(self.world.port(self.in_port), frame)
+        return found == "accept"
+
+    def _sight(self, zone: str, frame: Frame, out_port: str | None) -> Sight:
+        def direction() -> str | None:
+            return self.memory.direction(zone, frame, self.out.opened)
+
+        return Sight(frame, self.in_port, out_port, self.passed, direction)
+
+    def _refuse(self, port: model.Port, frame: Frame) -> None:
+        ip = frame.body
+        if not isinstance(ip, Ip) or is_group(frame.dst):
+            return
+        if ip.proto == TCP and not ip.is_fragment:
+            answer = frames.reset(ip)
+        elif self.world.router(port):
+            self._complain(port, frame, PROHIBITED)
+            return
+        else:
+            answer = self._complaint(ip.dst, ip, PROHIBITED)
+        if answer is not None:
+            self.craft(port, frames.ip_frame(frame.src, frame.dst, answer, frame.vlan))
+
     # Bridges
 
     def at_bridge(self, port: model.Port, frame: Frame, passed: int) -> None:
         if is_group(frame.src):
+            return
+        device = self.world.bridge(port)
+        if not self._pass(device.inbound_filter, device.name, frame):
             return
         self._learn(port, frame)
         if answer := self._bridge_answer(port, frame):
@@ -142,11 +214,21 @@ class Walk:
             return
         target = None if is_group(frame.dst) else self._lookup(port.device, frame)
         if target is None:
-            for other in self.world.ports(port.device):
-                if other.name != port.name:
-                    self.leave(other, frame, passed)
+            self._flood(port, frame, passed)
         elif target.name != port.name:
-            self.leave(target, frame, passed)
+            self._out_of_bridge(target, frame, passed)
+
+    def _flood(self, port: model.Port, frame: Frame, passed: int) -> None:
+        outer, self.is_flood = self.is_flood, True
+        for other in self.world.ports(port.device):
+            if other.name != port.name:
+                self._out_of_bridge(other, frame, passed)
+        self.is_flood = outer
+
+    def _out_of_bridge(self, port: model.Port, frame: Frame, passed: int) -> None:
+        device = self.world.bridge(port)
+        if self._pass(device.outbound_filter, device.name, frame, port.name):
+            self.leave(port, frame, passed)
 
     def _learn(self, port: model.Port, frame: Frame) -> None:
         bridge, vlan, mac = port.device, frame.vlan_id, frame.src
@@ -223,6 +305,9 @@ class Walk:
         if ip.dst in self.world.own_addresses(router):
             self._deliver(port, frame, ip)
             return
+        device = self.world.router(port)
+        if not self._pass(device.inbound_filter, device.name, frame):
+            return
         if _is_unroutable(ip) or self.world.is_subnet_broadcast(router, ip.dst):
             return
         best = self.world.routes(router, ip.src, ip.dst)
@@ -244,6 +329,9 @@ class Walk:
             self._forward(self.world.port(hop.port), hop.gateway or ip.dst, frame, passed)
 
     def _forward(self, out: model.Port, next_hop: Address, frame: Frame, passed: int) -> None:
+        device = self.world.router(out)
+        if not self._pass(device.outbound_filter, device.name, frame, out.name):
+            return
         mac = self.world.neighbor(out, next_hop)
         if mac is None:
             self._ask(out, next_hop)
@@ -271,11 +359,14 @@ class Walk:
         ip = frame.body
         assert isinstance(ip, Ip)
         own = self.world.source_address(port, ip.src)
-        if own is None or not may_complain(ip):
-            return
+        if own is not None and (error := self._complaint(own, ip, what)):
+            self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
+
+    def _complaint(self, own: Address, ip: Ip, what: dict[int, tuple[int, int]]) -> Ip | None:
+        if not may_complain(ip):
+            return None
         quoted = ip.encode()[: QUOTED[ip.version]]
-        error = frames.icmp(_plain(own, ip.src), *what[ip.version], b"\0\0\0\0" + quoted)
-        self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
+        return frames.icmp(_plain(own, ip.src), *what[ip.version], b"\0\0\0\0" + quoted)
 
 
 def may_complain(ip: Ip) -> bool:

@@ -99,6 +99,7 @@ def plain_scene() -> Scene:
             interface=f"tap{n}",
             mac=machine.mac,
             addresses=machine.addresses,
+            port_security=False,
         )
         for machine, (n, m) in zip(machines, spots, strict=True)
     ]
@@ -145,6 +146,7 @@ def _machine(draw: st.DrawFn, bridge: str, n: int, m: int, net: int) -> tuple[mo
         interface=f"tap{n}{m}",
         mac=mac if stated else None,
         addresses=addresses if stated > 1 else (),
+        port_security=False,
     )
     return port, Machine(name, mac, addresses)
 
