@@ -9,10 +9,9 @@ from onehop.engine.packet cimport (
     IP_FRAGMENT, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
 )
 from onehop.engine.state cimport (
-    CONNECTION, D_FORWARD, D_NONE, D_RETURN, TCP_FIN, TCP_RST, TCP_SYN, TCP_VISITS, state_find,
+    CONNECTION, D_FORWARD, D_NONE, D_RETURN, TCP_FIN, TCP_RST, TCP_VISITS, state_find,
     state_key_clear, state_key_swap, state_tag, track_begin,
 )
-from onehop.engine.verdict cimport R_STATE_FULL
 from onehop.engine.walk cimport (
     add_tag, see_eth_type, see_frag, see_ip_dst, see_ip_src, see_proto, see_tcp_flags,
     see_tp_dst, see_tp_src,

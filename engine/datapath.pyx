@@ -218,9 +218,11 @@ cdef class Datapath:
         if reason:
             raise ValueError(MALFORMED[reason])
         if gives_up:
-            unreachable(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
+            unreachable(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now,
+                        self.hot.seed)
         else:
-            simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
+            simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now,
+                     self.hot.seed)
         self.obey(&pkt, ofport_of(&self.hot.local, port), now)
         return self.received(0, [])
 

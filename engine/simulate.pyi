@@ -24,4 +24,4 @@ class Simulator:
         """Parse and walk so often and look at no verdict: for measurements."""
 
     def apply(self, verdict: Verdict, now_ns: int = 0) -> list[int]:
-        """Learn what was learned, remember what was created; returns the tags of what that changed."""
+        """Learn and remember what it says; returns the tags of what that changed."""

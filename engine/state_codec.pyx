@@ -3,7 +3,7 @@
 from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport reserve, written
-from onehop.engine.cdefs cimport tag_t, uint16_t, uint32_t
+from onehop.engine.cdefs cimport tag_t, uint32_t
 from onehop.engine.octets cimport get16, get32, get64, put16, put32, put64
 from onehop.engine.state cimport (
     N_STATE_KINDS, N_TRACK_STATES, T_CLOSED, T_CLOSING, T_HALF_OPEN, state_find, state_insert,

@@ -203,11 +203,11 @@ cdef bytes cut(Buffer* out):
 def message(entries, removed=()):
     cdef StateEntry entry
     cdef Buffer out = Buffer(NULL, 0, 0)
-    put, remove = int(ITEM_PUT), int(ITEM_REMOVE)
-    for operation, stated in [(put, each) for each in entries] + [(remove, each) for each in removed]:
-        entry_from(&entry, stated)
-        entry.expires = state_timeout(&entry)
-        message_add(&out, operation, &entry, 0)
+    for operation, about in ((ITEM_PUT, entries), (ITEM_REMOVE, removed)):
+        for stated in about:
+            entry_from(&entry, stated)
+            entry.expires = state_timeout(&entry)
+            message_add(&out, operation, &entry, 0)
     found = cut(&out) if out.len_bytes else b""
     free(out.data)
     return found
