@@ -1,8 +1,9 @@
 """A learning switch.
 
-A frame (1) from an exterior port teaches where its source is; (2) an ARP request or a multicast
-neighbor solicitation for a known address is answered; (3) a known destination gets the frame;
-(4) everything else goes to every other port.
+A frame (1) that the inbound filter accepts, (2) from an exterior port, teaches where its source
+is; (3) an ARP request or a multicast neighbor solicitation for a known address is answered; (4) a
+known destination gets the frame, (5) everything else goes to every other port, each where the
+outbound filter accepts that.
 
 Bridges joined by links are one segment: a MAC or an address known on one of them is known on
 all, as if each had seen the traffic of the others. A segment is a tree; a bridge that is reached
@@ -16,6 +17,9 @@ from libc.string cimport memcmp, memcpy
 
 from onehop.engine.cdefs cimport MAX_DEVICES, NONE, uint16_t, uint32_t
 from onehop.engine.craft cimport arp_reply, nd_advert
+from onehop.engine.filter cimport (
+    GO_ON, enter_device, enter_port, is_flood_filtered, leave_device, may_flood,
+)
 from onehop.engine.known cimport ANY_VLAN, Entry, Subject, find, mac_subject, neighbor_subject
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
@@ -28,17 +32,28 @@ from onehop.engine.verdict cimport (
 )
 from onehop.engine.walk cimport (
     S_ANSWERS, S_FLOODS, S_KNOWN_MAC, S_LEARNS, S_TAG_MAC, S_TAG_NEIGHBOR, S_UNKNOWN_MAC,
-    add_flood, add_tag, decide, see_eth_dst, see_eth_src, see_eth_type, see_group_bit, see_proto,
+    add_flood, add_output, add_tag, decide, see_eth_dst, see_eth_src, see_eth_type, see_group_bit, see_proto,
     see_tp_src, see_vlan, settle, tell,
 )
 
+cdef enum Reached:         # of a host's ports, by a flood
+    SOME
+    EVERYBODY
+    TOO_LONG
+
 
 cdef int at_bridge(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
+    cdef bint teaches = walk.topo.ports[in_port].peer == NONE and not walk.is_crafted
+    cdef int kind
     see_eth_type(walk)
-    if walk.topo.ports[in_port].peer == NONE and not walk.is_crafted:
+    if teaches:
         see_eth_src(walk)
         if walk.pkt.key.eth_src[0] & 1:
             return decide(walk, DROP, R_BAD_SOURCE)
+    kind = enter_device(walk, bridge, in_port)
+    if kind != GO_ON:
+        return kind
+    if teaches:
         learn(walk, bridge, in_port)
     if walk.pkt.key.eth_type == ETH_ARP:
         walk.out.cacheable = 0
@@ -106,6 +121,7 @@ cdef const Entry* look_up_mac(
 
 cdef int to_mac(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     cdef idx_t port
+    cdef int kind
     see_eth_dst(walk)
     port = find_port(walk, bridge, NONE, 0)
     if port == NONE:
@@ -115,7 +131,8 @@ cdef int to_mac(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     if port == in_port:
         add_tag(walk, walk.topo.ports[port].tag)
         return decide(walk, DROP, R_SAME_PORT)
-    return leave(walk, port)
+    kind = leave_device(walk, bridge, port)
+    return leave(walk, port) if kind == GO_ON else kind
 
 
 cdef idx_t find_port(Walk* walk, idx_t bridge, idx_t came_by, uint32_t depth) noexcept nogil:
@@ -266,7 +283,10 @@ cdef inline uint32_t room(Walk* walk) noexcept nogil:
 cdef int flood(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     cdef idx_t seen[MAX_DEVICES]
     cdef uint32_t n_seen = 0
-    cdef int kind = flood_from(walk, bridge, in_port, seen, &n_seen)
+    cdef int kind
+    walk.is_flooding = 1
+    kind = flood_from(walk, bridge, in_port, seen, &n_seen)
+    walk.is_flooding = 0
     if kind == LOOP:
         walk.n_actions[0] = 0
         return decide(walk, LOOP, R_LOOP)
@@ -292,10 +312,12 @@ cdef int flood_from(
     seen[n_seen[0]] = bridge
     n_seen[0] += 1
     add_tag(walk, device.flood_tag)
+    walk.in_port = in_port
     if not to_exterior(walk, device, bridge, in_port):
         return decide(walk, DROP, R_TOO_LONG)
     for i in range(device.n_interior):
         if device.interior[i] != in_port:
+            walk.in_port = in_port
             kind = to_interior(walk, device.interior[i], seen, n_seen)
             if kind != FORWARD:
                 return kind
@@ -306,11 +328,57 @@ cdef bint to_exterior(
     Walk* walk, const Device* device, idx_t bridge, idx_t in_port,
 ) noexcept nogil:
     """One action for all of them; none where nobody is there but who sent it."""
+    cdef idx_t but = in_port if is_exterior(walk, in_port) else <idx_t>NONE
+    cdef uint32_t first, i, n_all = 0
+    cdef int reached
     if device.n_exterior == 0 or (device.n_exterior == 1 and device.exterior[0] == in_port):
         return True
     tell(walk, S_FLOODS, bridge, NONE, 0, NULL, 0)
-    return settle(walk) and add_flood(
-        walk, bridge, in_port if walk.topo.ports[in_port].peer == NONE else <idx_t>NONE)
+    if not settle(walk):
+        return False
+    if not is_filtered(walk, device, bridge):
+        return add_flood(walk, bridge, but, NONE)
+    first = walk.n_actions[0]
+    for i in range(device.n_hosts):
+        reached = to_host(walk, device, bridge, device.hosts[i], but)
+        if reached == TOO_LONG:
+            return False
+        n_all += reached == EVERYBODY
+    if n_all == device.n_hosts:
+        walk.n_actions[0] = <uint16_t>first
+        return add_flood(walk, bridge, but, NONE)
+    return True
+
+
+cdef inline bint is_exterior(const Walk* walk, idx_t port) noexcept nogil:
+    return port != NONE and walk.topo.ports[port].peer == NONE
+
+
+cdef bint is_filtered(Walk* walk, const Device* device, idx_t bridge) noexcept nogil:
+    cdef uint32_t i
+    for i in range(device.n_exterior):
+        if is_flood_filtered(walk, bridge, device.exterior[i]):
+            return True
+    return False
+
+
+cdef int to_host(
+    Walk* walk, const Device* device, idx_t bridge, idx_t host, idx_t but,
+) noexcept nogil:
+    """One copy where all of the host's ports accept; otherwise one for each that does."""
+    cdef uint32_t i, n_ports = 0, n_accept = 0
+    for i in range(device.n_exterior):
+        if walk.topo.ports[device.exterior[i]].host == host and device.exterior[i] != but:
+            n_ports += 1
+            n_accept += may_flood(walk, bridge, device.exterior[i])
+    if n_ports == n_accept:
+        return EVERYBODY if not n_ports or add_flood(walk, bridge, but, host) else TOO_LONG
+    for i in range(device.n_exterior if n_accept else 0):
+        if walk.topo.ports[device.exterior[i]].host == host and device.exterior[i] != but:
+            if may_flood(walk, bridge, device.exterior[i]):
+                if not add_output(walk, device.exterior[i]):
+                    return TOO_LONG
+    return SOME
 
 
 cdef int to_interior(
@@ -319,10 +387,24 @@ cdef int to_interior(
     """A router only listens: a frame to its MAC would not have been flooded."""
     cdef idx_t far = walk.topo.ports[port].peer
     cdef idx_t device = walk.topo.ports[far].device
+    cdef int kind
     add_tag(walk, walk.topo.ports[far].tag)
     if not walk.topo.ports[far].active:
         return FORWARD
-    if walk.topo.devices[device].kind == DEVICE_BRIDGE:
-        return flood_from(walk, device, far, seen, n_seen)
-    overhear(walk, far)
-    return FORWARD
+    if not may_flood(walk, walk.topo.ports[port].device, port):
+        return FORWARD
+    walk.in_port = far
+    if enter_port(walk, far) != GO_ON:
+        return FORWARD
+    if walk.topo.devices[device].kind != DEVICE_BRIDGE:
+        overhear(walk, far)
+        return FORWARD
+    if enter_device(walk, device, far) != GO_ON:
+        return FORWARD
+    if walk.n_passed == MAX_DEVICES:
+        return LOOP
+    walk.passed[walk.n_passed] = device
+    walk.n_passed += 1
+    kind = flood_from(walk, device, far, seen, n_seen)
+    walk.n_passed -= 1
+    return kind

@@ -8,7 +8,7 @@ ctypedef int64_t nsec_t   # a time, or a span of time, in nanoseconds
 
 cdef enum:
     NONE = 0xFFFFFFFF     # no such index
-    MAX_ACTIONS = 48
+    MAX_ACTIONS = 256
     MAX_TAGS = 64
     MAX_EMITTED = 4
     MAX_CRAFTED = 16384   # bytes: an echo reply is as long as the (jumbo) request

@@ -26,6 +26,7 @@ class Action(msgspec.Struct, frozen=True):
     action: str  # set_eth_src, set_eth_dst, dec_ttl, output, flood
     value: str | int = 0  # a MAC, or the name of the port or bridge
     except_port: str = ""  # flood: not to this port
+    host: str = ""  # flood: only to this host's ports
 
 
 class Emitted(msgspec.Struct, frozen=True):
@@ -82,6 +83,8 @@ STEPS = (
     "{reason}",
     "",  # tags are listed by themselves
     "",
+    "{port}: rule {value} of {chain}: {action}",
+    "{device} tells the sender that it is refused",
 )
 ERRORS = (  # in the order of IcmpError in craft.pxd
     "no route",
@@ -92,11 +95,14 @@ ERRORS = (  # in the order of IcmpError in craft.pxd
     "port unreachable",
     "protocol unreachable",
 )
-ERROR_STEP, REASON_STEP = 13, 15
+ACTIONS = (  # in the order of RuleAction in chain.pxd
+    "accept", "drop", "reject", "return", "jump", "snat", "dnat", "reverse snat", "reverse dnat",
+)  # fmt: skip
+ERROR_STEP, REASON_STEP, RULE_STEP = 13, 15, 18
 
 
 def step_in_words(
-    code: int, is_crafted: bool, device: str, port: str, value: int, data: bytes
+    code: int, is_crafted: bool, device: str, port: str, value: int, data: bytes, chain: str = ""
 ) -> str:
     """One step of the walk; "" where it is none to tell people about."""
     text = STEPS[code].format(
@@ -108,6 +114,8 @@ def step_in_words(
         prefix=f"{_address(data, value >> 8)}/{value & 0xFF}",
         error=ERRORS[value] if code == ERROR_STEP else "",
         reason=REASONS[value] if code == REASON_STEP else "",
+        chain=chain,
+        action=ACTIONS[data[4]] if code == RULE_STEP else "",
     )
     return f"  its own packet: {text}" if text and is_crafted else text
 

@@ -15,17 +15,22 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 from typing import Any, NamedTuple, TypeVar
 
+from onehop.engine.filters import say_device_filters, say_filters, say_named
 from onehop.engine.model import (
+    AddressGroup,
     Bridge,
+    Chain,
     Host,
     LearnedMac,
     LearnedRoute,
     Neighbor,
     Port,
+    PortGroup,
     PortStatus,
     Resource,
     Route,
     Router,
+    SecurityGroup,
     router_mac,
 )
 
@@ -35,6 +40,7 @@ R = TypeVar("R", bound=Resource)
 T = TypeVar("T")
 
 ANY_VLAN = 0xFFFF
+NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
 SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
 ORDER_OF_KINDS = {"local": 0, "broadcast": 1}  # before all others at the same prefix
 
@@ -165,7 +171,7 @@ class Facts:
 
     def _touched_by(self, resource: Resource | None) -> set[Source]:
         match resource:
-            case Host() | Route():
+            case Host() | Route() | AddressGroup() | Chain() | PortGroup() | SecurityGroup():
                 return {(resource.KIND, resource.name)}
             case LearnedMac() | LearnedRoute() | Neighbor():
                 return {(resource.KIND, resource.name)}
@@ -218,6 +224,8 @@ class Facts:
             return None
         if key[0] == "prefix":
             return tuple(sorted(set().union(*said.values())))
+        if key[0] == "addresses":
+            return frozenset().union(*said.values())
         if key[0] == "members":
             return tuple(sorted(said.values()))
         return min(said.values())
@@ -232,6 +240,8 @@ class Facts:
             yield from self._say_port(port)
         elif kind == "route" and (route := self.get(Route, name)):
             yield from _say_route(route)
+        elif kind in NAMED:
+            yield from say_named(self.resources.get(source))
         elif kind in SEEN:
             yield from self._say_seen(self.resources.get(source))
 
@@ -239,12 +249,15 @@ class Facts:
         is_router = isinstance(device, Router)
         key = 0 if isinstance(device, Router) else device.tunnel_key
         yield ("device", device.name), DeviceFact(is_router, device.admin_state_up, key)
+        yield from say_device_filters(device)
 
     def _say_port(self, port: Port) -> Iterator[tuple[Key, Any]]:
         peer = self.link(port)
         device = self.device(port.device)
         yield ("port", port.name), self._port_fact(port, device, peer)
         yield ("members", port.device), port.name
+        is_machine = isinstance(device, Bridge) and peer is None
+        yield from say_filters(port, is_bridge_port=is_machine)
         if isinstance(device, Bridge):
             yield from self._say_bridge_port(port, peer)
         elif isinstance(device, Router):

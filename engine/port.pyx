@@ -1,11 +1,13 @@
 """Ports: where a packet enters a device and leaves it.
 
-Ingress: (1) the port is active, (2) the packet is not in a loop, (3) the device.
-Egress: (1) the port is active, (2) the peer's ingress, or out of the network.
+Ingress: (1) the port is active, (2) the packet is not in a loop, (3) the port's filters, (4) the
+device. Egress: (1) the port is active, (2) its filters, (3) the peer's ingress, or out of the
+network.
 """
 
 from onehop.engine.bridge cimport at_bridge
 from onehop.engine.cdefs cimport MAX_DEVICES, MAX_EMITTED, NONE
+from onehop.engine.filter cimport GO_ON, enter_port, leave_port
 from onehop.engine.packet cimport parse
 from onehop.engine.render cimport render
 from onehop.engine.router cimport at_router
@@ -20,12 +22,18 @@ from onehop.engine.walk cimport (
 
 cdef int enter(Walk* walk, idx_t index) noexcept nogil:
     cdef const Port* port = &walk.topo.ports[index]
+    cdef int kind
     add_tag(walk, port.tag)
     tell(walk, S_ENTERS, port.device, index, 0, NULL, 0)
     if not port.active:
         return decide(walk, DROP, R_PORT_DOWN)
     if walk.n_passed == MAX_DEVICES:
         return decide(walk, LOOP, R_LOOP)
+    walk.in_port = index
+    kind = enter_port(walk, index)
+    if kind != GO_ON:
+        return kind
+    walk.passed[walk.n_passed] = port.device
     walk.n_passed += 1
     add_tag(walk, walk.topo.devices[port.device].tag)
     if walk.topo.devices[port.device].kind == DEVICE_BRIDGE:
@@ -35,10 +43,14 @@ cdef int enter(Walk* walk, idx_t index) noexcept nogil:
 
 cdef int leave(Walk* walk, idx_t index) noexcept nogil:
     cdef const Port* port = &walk.topo.ports[index]
+    cdef int kind
     add_tag(walk, port.tag)
     if not port.active:
         tell(walk, S_LEAVES, port.device, index, 0, NULL, 0)
         return decide(walk, DROP, R_PORT_DOWN)
+    kind = leave_port(walk, index)
+    if kind != GO_ON:
+        return kind
     if port.peer != NONE:
         tell(walk, S_LEAVES, port.device, index, 0, NULL, 0)
         return enter(walk, port.peer)

@@ -1,8 +1,8 @@
 """A router, IPv4 and IPv6.
 
-(1) ARP and neighbor discovery; (2) what is for the router itself; (3) the route: longest
-destination, then source, then lowest weight, one of the equal ones by its score; (4) the TTL;
-(5) the next hop's MAC; (6) the new MACs, and out.
+(1) ARP and neighbor discovery; (2) what is for the router itself; (3) the inbound filter; (4) the
+route: longest destination, then source, then lowest weight, one of the equal ones by its score;
+(5) the TTL; (6) the outbound filter; (7) the next hop's MAC; (8) the new MACs, and out.
 
 Equal routes: each has a score for a connection, made of both their names, and the highest wins.
 When one goes, the connections that it had won go to their second best; no other one moves.
@@ -17,6 +17,7 @@ from onehop.engine.craft cimport (
     HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, arp_reply, arp_request,
     icmp_echo_reply, icmp_error, may_send_error, nd_advert, nd_solicit,
 )
+from onehop.engine.filter cimport GO_ON, enter_device, leave_device
 from onehop.engine.known cimport PLACE_IS_PORT, Entry, Subject, find, mix, neighbor_subject
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_NO, ICMP6_ECHO, ICMP6_NA, ICMP6_NS, ICMP_ECHO, IP_ICMP,
@@ -202,8 +203,12 @@ cdef const Address* own_address(
 
 cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
     cdef const Route* found = find_route(walk, router)
+    cdef int kind
     if found != NULL and found.kind == ROUTE_LOCAL:
         return deliver(walk, in_port)
+    kind = enter_device(walk, router, in_port)
+    if kind != GO_ON:
+        return kind
     if is_unroutable(walk):
         if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
             return hear_nd(walk, in_port)
@@ -350,6 +355,9 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     cdef const Port* egress = &walk.topo.ports[route.port]
     cdef const uint8_t* next_hop = walk.pkt.key.ip_dst
     cdef const Entry* entry
+    cdef int kind = leave_device(walk, egress.device, route.port)
+    if kind != GO_ON:
+        return kind
     if route.has_gateway:
         next_hop = route.gateway
     else:

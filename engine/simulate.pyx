@@ -18,7 +18,7 @@ from onehop.engine.verdict cimport (
     A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
     R_STATE_FULL, Action, Emitted, Used,
 )
-from onehop.engine.walk cimport S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
+from onehop.engine.walk cimport S_RULE, S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
 
 from onehop.engine import explain
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted
@@ -216,7 +216,8 @@ cdef object action_view(Topology topology, const Action* action):
         return explain.Action("output", topology.port_names[action.value])
     if kind == A_FLOOD:
         but = "" if action.except_port == NONE else topology.port_names[action.except_port]
-        return explain.Action("flood", topology.device_names[action.value], but)
+        host = "" if action.host == NONE else topology.host_names[action.host]
+        return explain.Action("flood", topology.device_names[action.value], but, host)
     if kind in MAC_ACTIONS:
         return explain.Action(MAC_ACTIONS[kind], action.mac[:6].hex(":"))
     if kind in IP_ACTIONS:
@@ -248,6 +249,8 @@ cdef list flooded(Topology topology, action):
     ports = [
         topology.port_names[topology.topo.devices[bridge].exterior[i]]
         for i in range(topology.topo.devices[bridge].n_exterior)
+        if not action.host or topology.host_index(action.host) == (
+            topology.topo.ports[topology.topo.devices[bridge].exterior[i]].host)
     ]
     return [port for port in ports if port != action.except_port]
 
@@ -323,4 +326,8 @@ cdef str step_view(Topology topology, const Step* step):
         step.code, bool(step.is_crafted),
         "" if step.device == NONE else topology.device_names[step.device],
         "" if step.port == NONE else topology.port_names[step.port],
-        step.value, step.bytes[:16])
+        step.value, step.bytes[:16], chain_name(topology, step))
+
+
+cdef str chain_name(Topology topology, const Step* step):
+    return topology.chain_names[(<const uint32_t*>step.bytes)[0]] if step.code == S_RULE else ""

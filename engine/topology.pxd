@@ -6,6 +6,7 @@
 """
 
 from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.chain cimport AddressSet, Chain, PortSet
 from onehop.engine.known cimport Known, Subject
 from onehop.engine.route cimport Trie
 
@@ -18,6 +19,12 @@ cdef struct Address:       # of a port, with its subnet
     uint8_t ip[16]
     uint8_t family         # 4 or 6
     uint8_t prefix_bits
+
+cdef struct Allowed:       # what a port may send from
+    uint8_t mac[6]
+    uint8_t family         # 4 or 6; 0: the MAC only
+    uint8_t prefix_bits
+    uint8_t ip[16]
 
 cdef struct Host:
     uint8_t used           # stated
@@ -41,6 +48,13 @@ cdef struct Port:
     Address* addresses     # a router port's own
     uint32_t n_state_hosts
     idx_t* state_hosts     # of the ports in its stateful groups
+    uint32_t inbound_filter   # a chain; NONE: accepts everything
+    uint32_t outbound_filter
+    uint32_t n_groups      # security groups
+    uint32_t* egress_chains   # of each
+    uint32_t* ingress_chains
+    uint32_t n_allowed     # 0: it may send from anything
+    Allowed* allowed
 
 cdef struct Device:
     uint8_t kind           # a DeviceKind
@@ -48,6 +62,8 @@ cdef struct Device:
     tag_t tag
     tag_t flood_tag        # a bridge's: its set of ports
     tag_t no_route_tag     # a router's
+    uint32_t inbound_filter   # a chain; NONE: accepts everything
+    uint32_t outbound_filter
     uint32_t n_ports
     idx_t* ports           # all, in order of their names
     uint32_t n_exterior
@@ -66,6 +82,12 @@ cdef struct Topo:
     uint32_t n_ports
     uint32_t n_devices
     uint32_t n_hosts
+    Chain* chains          # of users, and two of each security group
+    AddressSet* address_sets  # address groups, and the members of security groups
+    PortSet* port_sets     # port groups
+    uint32_t n_chains
+    uint32_t n_address_sets
+    uint32_t n_port_sets
     Known known
     Trie unroutable4       # destinations that no router forwards to
     Trie unroutable6
@@ -85,8 +107,9 @@ cdef tag_t neighbor_tag(const Topo* topo, uint32_t place, const uint8_t* ip) noe
 
 cdef class Topology:
     cdef Topo* topo        # the same for the life of the object
-    cdef readonly list port_names, device_names, host_names  # by index
+    cdef readonly list port_names, device_names, host_names, chain_names  # by index
     cdef dict _port_index, _device_index, _host_index
+    cdef dict _chain_index, _address_set_index, _port_set_index
     cdef object _facts     # what is stated, and what follows from it
     cdef object _sharing   # whose flow state is whose
     cdef dict _via         # port -> the prefixes with routes by way of it
@@ -97,5 +120,6 @@ cdef class Topology:
     cdef str place_name(self, uint32_t place)
     cdef int _fill_port(self, idx_t index, fact) except -1
     cdef int _review_port(self, idx_t index, set tags, set touched) except -1
+    cdef int _fill_filters(self, idx_t index, fact) except -1
     cdef int _touch(self, idx_t index, set touched) except -1
     cdef int _sort_in(self, idx_t index, list exterior, list interior, set hosts) except -1

@@ -12,6 +12,9 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.chain cimport (
+    AddressSet, Chain, PortSet, Rule, address_set_clear, address_set_fill, chain_clear, chain_fill,
+)
 from onehop.engine.known cimport (
     ANY_VLAN, PLACE_IS_PORT, WHAT_FREE, WHAT_MAC, Entry, Subject, find, mac_subject, mix,
     neighbor_subject, put as remember, remove as forget,
@@ -20,13 +23,17 @@ from onehop.engine.route cimport (
     ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, ROUTE_UNROUTABLE,
     Route, Trie, trie_clear, trie_covering, trie_init, trie_set,
 )
+from onehop.engine.rules cimport make_indices, make_rules
 
 from onehop.engine.effects import MacLearned
 from onehop.engine.facts import Facts
 from onehop.engine.model import LearnedMac, Neighbor, Port as PortResource
 from onehop.engine.sharing import Sharing
 
-ORDER = ("host", "device", "port", "members", "mac", "neighbor", "prefix")
+ORDER = (
+    "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac", "neighbor",
+    "prefix",
+)
 ROUTE_KINDS = {
     "normal": ROUTE_NORMAL, "blackhole": ROUTE_BLACKHOLE, "reject": ROUTE_REJECT,
     "local": ROUTE_LOCAL, "broadcast": ROUTE_BROADCAST,
@@ -61,6 +68,8 @@ cdef class Topology:
             raise MemoryError
         self.port_names, self.device_names, self.host_names = [], [], []
         self._port_index, self._device_index, self._host_index = {}, {}, {}
+        self.chain_names = []
+        self._chain_index, self._address_set_index, self._port_set_index = {}, {}, {}
         self._facts = Facts()
         self._sharing = Sharing()
         self._via, self._routes = {}, {}
@@ -74,8 +83,10 @@ cdef class Topology:
         for i in range(self.topo.n_ports):
             free(self.topo.ports[i].addresses)
             free(self.topo.ports[i].state_hosts)
+            free_filters(&self.topo.ports[i])
         for i in range(self.topo.n_devices):
             free_device(&self.topo.devices[i])
+        free_named(self.topo)
         free(self.topo.ports)
         free(self.topo.devices)
         free(self.topo.hosts)
@@ -148,6 +159,14 @@ cdef class Topology:
             self._write_port(key[1], fact, tags, touched)
         elif kind == "members":
             self._write_members(key[1], fact or (), touched)
+        elif kind == "chain":
+            self._write_chain(key[1], fact, tags)
+        elif kind == "addresses":
+            self._write_addresses(key[1], fact or (), tags)
+        elif kind == "ports":
+            self._write_port_set(key[1], fact or (), tags)
+        elif kind == "filters":
+            self._write_filters(key, fact, tags)
         elif kind == "mac":
             self._write_mac(key, fact, tags)
         elif kind == "neighbor":
@@ -214,6 +233,66 @@ cdef class Topology:
         replace_array(
             &self.topo.devices[device].ports, &self.topo.devices[device].n_ports, members)
         touched.add(device)
+
+    def _write_chain(self, name, facts, set tags):
+        cdef idx_t index = self.chain_index(name)
+        cdef Rule* rules
+        tags.add(self.topo.chains[index].tag)
+        if facts is None:
+            chain_clear(&self.topo.chains[index])
+            return
+        rules = make_rules(facts, self)
+        chain_fill(&self.topo.chains[index], rules, <uint32_t>len(facts))
+
+    def _write_addresses(self, name, prefixes, set tags):
+        cdef idx_t index = self.address_set_index(name)
+        tags.add(self.topo.address_sets[index].tag)
+        address_set_fill(&self.topo.address_sets[index], prefixes)
+
+    def _write_port_set(self, name, names, set tags):
+        cdef idx_t index = self.port_set_index(name)
+        cdef uint32_t n = 0
+        cdef idx_t* ports = make_indices(names, self.port_index, &n)
+        cdef PortSet* written = &self.topo.port_sets[index]
+        tags.add(written.tag)
+        free(written.ports)
+        written.ports, written.n_ports = ports, n
+
+    def _write_filters(self, key, fact, set tags):
+        cdef uint32_t inbound = <uint32_t>NONE
+        cdef uint32_t outbound = <uint32_t>NONE
+        cdef Device* device
+        cdef idx_t index
+        if fact is not None and fact.inbound:
+            inbound = self.chain_index(fact.inbound)
+        if fact is not None and fact.outbound:
+            outbound = self.chain_index(fact.outbound)
+        if key[1] == "port":
+            index = self.port_index(key[2])
+            self._fill_filters(index, fact)
+            self.topo.ports[index].inbound_filter = inbound
+            self.topo.ports[index].outbound_filter = outbound
+            tags.add(self.topo.ports[index].tag)
+            if self.topo.ports[index].device != NONE:
+                tags.add(self.topo.devices[self.topo.ports[index].device].flood_tag)
+            return
+        device = &self.topo.devices[self.device_index(key[2])]
+        device.inbound_filter, device.outbound_filter = inbound, outbound
+        tags.add(device.tag)
+        tags.add(device.flood_tag)
+
+    cdef int _fill_filters(self, idx_t index, fact) except -1:
+        """The port's security groups, and what it may send from."""
+        cdef Port* port
+        groups = fact.groups if fact is not None else ()
+        egress = [self.chain_index(f"{group} egress") for group in groups]
+        ingress = [self.chain_index(f"{group} ingress") for group in groups]
+        port = &self.topo.ports[index]
+        free_filters(port)
+        port.n_groups = <uint32_t>len(groups)
+        port.egress_chains = <uint32_t*>copy_indices(egress)
+        port.ingress_chains = <uint32_t*>copy_indices(ingress)
+        return fill_allowed(port, fact.allowed if fact is not None else ())
 
     def _write_mac(self, key, fact, set tags):
         _, bridge, vlan, mac = key
@@ -350,6 +429,18 @@ cdef class Topology:
         index = self._host_index.get(name)
         return self._add_host(name) if index is None else index
 
+    def chain_index(self, name):
+        index = self._chain_index.get(name)
+        return self._add_chain(name) if index is None else index
+
+    def address_set_index(self, name):
+        index = self._address_set_index.get(name)
+        return self._add_address_set(name) if index is None else index
+
+    def port_set_index(self, name):
+        index = self._port_set_index.get(name)
+        return self._add_port_set(name) if index is None else index
+
     def port_name(self, idx_t index):
         return self.port_names[index]
 
@@ -373,6 +464,7 @@ cdef class Topology:
         device.tag = self._tag("device", name)
         device.flood_tag = self._tag("flood", name)
         device.no_route_tag = self._tag("no route", name)
+        device.inbound_filter = device.outbound_filter = NONE
         self.topo.n_devices += 1
         self.device_names.append(name)
         self._device_index[name] = index
@@ -386,6 +478,35 @@ cdef class Topology:
         self.topo.n_hosts += 1
         self.host_names.append(name)
         self._host_index[name] = index
+        return index
+
+    def _add_chain(self, name):
+        cdef idx_t index = self.topo.n_chains
+        self.topo.chains = <Chain*>room_for(self.topo.chains, index, sizeof(Chain))
+        memset(&self.topo.chains[index], 0, sizeof(Chain))
+        self.topo.chains[index].tag = self._tag("chain", name)
+        self.topo.n_chains += 1
+        self.chain_names.append(name)
+        self._chain_index[name] = index
+        return index
+
+    def _add_address_set(self, name):
+        cdef idx_t index = self.topo.n_address_sets
+        self.topo.address_sets = <AddressSet*>room_for(
+            self.topo.address_sets, index, sizeof(AddressSet))
+        memset(&self.topo.address_sets[index], 0, sizeof(AddressSet))
+        self.topo.address_sets[index].tag = self._tag("addresses", name)
+        self.topo.n_address_sets += 1
+        self._address_set_index[name] = index
+        return index
+
+    def _add_port_set(self, name):
+        cdef idx_t index = self.topo.n_port_sets
+        self.topo.port_sets = <PortSet*>room_for(self.topo.port_sets, index, sizeof(PortSet))
+        memset(&self.topo.port_sets[index], 0, sizeof(PortSet))
+        self.topo.port_sets[index].tag = self._tag("port group", name)
+        self.topo.n_port_sets += 1
+        self._port_set_index[name] = index
         return index
 
     def _place(self, place):
@@ -496,10 +617,63 @@ cdef bint is_active(const Topo* topo, const Port* port) noexcept:
 
 cdef void clear_port(Port* port) noexcept:
     port.used = port.up = 0
+    port.inbound_filter = port.outbound_filter = NONE
     port.device = port.peer = port.host = NONE
     port.key = 0
     port.place = NONE
     port.n_addresses = 0
+
+
+cdef void free_filters(Port* port) noexcept:
+    free(port.egress_chains)
+    free(port.ingress_chains)
+    free(port.allowed)
+    port.egress_chains = port.ingress_chains = NULL
+    port.allowed = NULL
+    port.n_groups = port.n_allowed = 0
+
+
+cdef void free_named(Topo* topo) noexcept:
+    cdef uint32_t i
+    for i in range(topo.n_chains):
+        chain_clear(&topo.chains[i])
+    for i in range(topo.n_address_sets):
+        address_set_clear(&topo.address_sets[i])
+    for i in range(topo.n_port_sets):
+        free(topo.port_sets[i].ports)
+    free(topo.chains)
+    free(topo.address_sets)
+    free(topo.port_sets)
+
+
+cdef int fill_allowed(Port* port, allowed) except -1:
+    cdef Allowed* filled = NULL
+    cdef uint32_t i, n = <uint32_t>len(allowed)
+    if n:
+        filled = <Allowed*>calloc(n, sizeof(Allowed))
+        if filled == NULL:
+            raise MemoryError
+    for i in range(n):
+        mac, ip, length = allowed[i]
+        copy_bytes(filled[i].mac, mac, 6)
+        copy_bytes(filled[i].ip, ip, 16)
+        filled[i].family = 4 if len(ip) == 4 else 6
+        filled[i].prefix_bits = length
+    port.allowed, port.n_allowed = filled, n
+    return 0
+
+
+cdef void* copy_indices(list indices) except? NULL:
+    cdef uint32_t* made
+    cdef uint32_t i
+    if not indices:
+        return NULL
+    made = <uint32_t*>malloc(len(indices) * sizeof(uint32_t))
+    if made == NULL:
+        raise MemoryError
+    for i in range(<uint32_t>len(indices)):
+        made[i] = indices[i]
+    return made
 
 
 cdef void free_device(Device* device) noexcept:

@@ -151,7 +151,8 @@ cdef int put_vlan(Writer* writer, uint32_t tci) except -1 nogil:
 cdef int put_outputs(Writer* writer, const Action* action) except -1 nogil:
     if action.kind == A_OUTPUT:
         return put_copy(writer, action.value)
-    return put_flood(writer, &writer.topo.devices[action.value], action.except_port)
+    return put_flood(
+        writer, &writer.topo.devices[action.value], action.except_port, action.host)
 
 
 cdef int put_copy(Writer* writer, idx_t port) except -1 nogil:
@@ -163,16 +164,18 @@ cdef int put_copy(Writer* writer, idx_t port) except -1 nogil:
     return put_tunnelled(writer, &writer.topo.hosts[to.host], to.key)
 
 
-cdef int put_flood(Writer* writer, const Device* bridge, idx_t except_port) except -1 nogil:
+cdef int put_flood(
+    Writer* writer, const Device* bridge, idx_t except_port, idx_t host,
+) except -1 nogil:
     cdef uint32_t i
-    for i in range(bridge.n_exterior):
+    for i in range(bridge.n_exterior if host == NONE or host == writer.local.host else 0):
         if (
             bridge.exterior[i] != except_port
             and writer.topo.ports[bridge.exterior[i]].host == writer.local.host
         ):
             put_output(writer, ofport_of(writer.local, bridge.exterior[i]))
     for i in range(bridge.n_hosts):
-        if bridge.hosts[i] != writer.local.host:
+        if bridge.hosts[i] != writer.local.host and (host == NONE or bridge.hosts[i] == host):
             put_tunnelled(writer, &writer.topo.hosts[bridge.hosts[i]], bridge.key)
     return 0
 

@@ -25,7 +25,8 @@ cdef enum ActionKind:
     A_SET_TP_SRC = 8      # value
     A_SET_TP_DST = 9
     A_OUTPUT = 10         # value: index of the exterior port
-    A_FLOOD = 11          # value: index of the bridge; to all its exterior ports but except_port
+    A_FLOOD = 11          # value: index of the bridge; to its exterior ports on host, or on all,
+                          # but except_port
 
 cdef enum Reason:         # why; in words in verdict.REASONS
     R_NONE = 0
@@ -48,6 +49,10 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_ARP                 # ARP or ND, answered or absorbed
     R_LOCAL               # for the router itself
     R_TOO_LONG            # more actions than a verdict holds
+    R_FILTERED            # dropped by a rule
+    R_REFUSED             # rejected by a rule
+    R_SPOOFED             # from an address that is not the port's
+    R_GUARDED             # no security group lets it pass
     R_STATE_FULL          # a connection that the table has no room for
 
 cdef struct Action:
@@ -56,6 +61,7 @@ cdef struct Action:
     uint8_t ip[16]
     uint32_t value
     idx_t except_port     # A_FLOOD: where the frame came from; NONE: to every port
+    idx_t host            # A_FLOOD: only to this host's ports; NONE: everywhere
 
 cdef struct Seen:         # this router port saw `ip` at `mac`
     idx_t port

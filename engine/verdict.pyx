@@ -21,5 +21,9 @@ REASONS = (
     "ARP or neighbor discovery",
     "for the router itself",
     "too many actions",
+    "dropped by a filter",
+    "rejected by a filter",
+    "source is not the port's",
+    "no security group allows it",
     "too many connections",
 )

@@ -9,7 +9,7 @@
 """
 
 from onehop.engine.cdefs cimport (
-    MAX_TAGS, NONE, idx_t, nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t,
+    MAX_DEVICES, MAX_TAGS, NONE, idx_t, nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
 from onehop.engine.packet cimport Packet
 from onehop.engine.state cimport StateTable
@@ -38,6 +38,8 @@ cdef enum StepCode:        # device and port are what it happened at; see explai
     S_DECIDES              # value: a Reason
     S_TAG_MAC              # bytes: MAC, value: VLAN; the others by their tag
     S_TAG_NEIGHBOR         # bytes: address, value: family
+    S_RULE                 # value: its number, from 1; bytes: the chain, the action
+    S_REFUSES
 
 cdef struct Step:
     uint8_t code
@@ -65,7 +67,10 @@ cdef struct Walk:
     uint8_t gives_up       # a next hop whose MAC is not known is unreachable
     uint8_t eth_rewritten  # the MACs are the network's own
     uint8_t is_settled     # the actions say so
+    uint8_t is_flooding    # what a filter refuses is only one copy
     uint8_t n_passed       # devices
+    idx_t passed[MAX_DEVICES]
+    idx_t in_port          # by which the packet came into the device; NONE: it is the device's
     uint8_t n_routed       # routers: how often the TTL was counted down
     uint8_t n_counted      # how often the actions do so
 
@@ -109,6 +114,20 @@ cdef inline void see_tcp_flags(Walk* walk, uint16_t bits) noexcept nogil:
     if not walk.is_crafted:
         walk.out.mask.tcp_flags |= bits
 
+cdef inline void see_tos(Walk* walk) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.ip_tos = 0xff
+
+cdef inline void see_tp_src_bits(Walk* walk, uint16_t bits) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.tp_src |= bits
+
+cdef inline void see_tp_dst_bits(Walk* walk, uint16_t bits) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.tp_dst |= bits
+
+cdef void see_eth_src_bits(Walk* walk, const uint8_t* bits) noexcept nogil
+cdef void see_eth_dst_bits(Walk* walk, const uint8_t* bits) noexcept nogil
 cdef void see_eth_src(Walk* walk) noexcept nogil
 cdef void see_eth_dst(Walk* walk) noexcept nogil
 cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil
@@ -134,7 +153,8 @@ cdef int decide(Walk* walk, int kind, int reason) noexcept nogil
 # The rewrites so far as actions; False where they do not fit.
 cdef bint settle(Walk* walk) noexcept nogil
 cdef bint add_output(Walk* walk, idx_t port) noexcept nogil
-cdef bint add_flood(Walk* walk, idx_t bridge, idx_t except_port) noexcept nogil
+# host: only its ports; NONE: all.
+cdef bint add_flood(Walk* walk, idx_t bridge, idx_t except_port, idx_t host) noexcept nogil
 
 # --- what happened, in steps
 

@@ -35,8 +35,9 @@ cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept n
 
 
 cdef void reset(Walk* walk) noexcept nogil:
-    walk.eth_rewritten = walk.is_settled = 0
+    walk.eth_rewritten = walk.is_settled = walk.is_flooding = 0
     walk.n_passed = walk.n_routed = walk.n_counted = 0
+    walk.in_port = NONE
 
 
 cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
@@ -63,6 +64,20 @@ cdef void see_eth_src(Walk* walk) noexcept nogil:
 cdef void see_eth_dst(Walk* walk) noexcept nogil:
     if not walk.is_crafted and not walk.eth_rewritten:
         memset(walk.out.mask.eth_dst, 0xff, 6)
+
+
+cdef void see_eth_src_bits(Walk* walk, const uint8_t* bits) noexcept nogil:
+    cdef uint32_t i
+    if not walk.is_crafted and not walk.eth_rewritten:
+        for i in range(6):
+            walk.out.mask.eth_src[i] |= bits[i]
+
+
+cdef void see_eth_dst_bits(Walk* walk, const uint8_t* bits) noexcept nogil:
+    cdef uint32_t i
+    if not walk.is_crafted and not walk.eth_rewritten:
+        for i in range(6):
+            walk.out.mask.eth_dst[i] |= bits[i]
 
 
 cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil:
@@ -117,8 +132,11 @@ cdef bint add_output(Walk* walk, idx_t port) noexcept nogil:
     return add_action(walk, A_OUTPUT, port, NONE)
 
 
-cdef bint add_flood(Walk* walk, idx_t bridge, idx_t except_port) noexcept nogil:
-    return add_action(walk, A_FLOOD, bridge, except_port)
+cdef bint add_flood(Walk* walk, idx_t bridge, idx_t except_port, idx_t host) noexcept nogil:
+    if not add_action(walk, A_FLOOD, bridge, except_port):
+        return False
+    walk.actions[walk.n_actions[0] - 1].host = host
+    return True
 
 
 cdef bint add_action(Walk* walk, int kind, uint32_t value, idx_t except_port) noexcept nogil:
@@ -132,6 +150,7 @@ cdef bint add_action(Walk* walk, int kind, uint32_t value, idx_t except_port) no
     action.kind = <uint8_t>kind
     action.value = value
     action.except_port = except_port
+    action.host = NONE
     walk.n_actions[0] += 1
     return True
 
