@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 import frames
+import msgspec
 from frames import BROADCAST, NO_MAC, UDP, Arp, Frame, Ip
 
 from onehop.engine import model
@@ -34,6 +35,14 @@ def machine(number: int, bridge: str, *addresses: str, is_stated: bool = True) -
         mac=mac(number) if is_stated else None,
         addresses=addresses if is_stated else (),
     )
+
+
+def unguarded(resources: Resources) -> Resources:
+    """The same, where machines may send from any address."""
+    return [
+        msgspec.structs.replace(row, port_security=False) if isinstance(row, model.Port) else row
+        for row in resources
+    ]
 
 
 def attach(bridge: str, router: str, *addresses: str) -> Resources:

@@ -21,6 +21,7 @@ from networks import (
     outputs,
     raw,
     udp,
+    unguarded,
     who_has,
 )
 
@@ -141,7 +142,7 @@ def test_a_gratuitous_arp_floods_and_tells_the_router() -> None:
 
 
 def test_an_unknown_mac_is_no_reason_to_look_into_the_packet() -> None:
-    network = Network(bridged(2, is_stated=True))
+    network = Network(unguarded(bridged(2, is_stated=True)))
     for src, dst in (("10.0.0.10", "10.0.0.11"), ("fd00::10", "fd00::11")):
         verdict = network.send("vm0", frames.ip_frame(mac(1), mac(0), udp(src, dst)))
         assert set(verdict.match) == {"in_port", "eth_src", "eth_dst", "eth_type"}

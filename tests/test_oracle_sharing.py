@@ -7,6 +7,7 @@ import frames
 import msgspec
 import pytest
 from frames import TCP, Ip
+from networks import unguarded
 
 from onehop.engine import model
 from onehop.engine.simulate import Simulator
@@ -82,7 +83,7 @@ def uplinks_of(simulator: Simulator, version: int = 4, vm: int = 0) -> list[str]
 @pytest.fixture
 def topology() -> Topology:
     compiled = Topology()
-    compiled.update(resources())
+    compiled.update(unguarded(resources()))
     return compiled
 
 

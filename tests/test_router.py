@@ -23,6 +23,7 @@ from networks import (
     machine,
     outputs,
     udp,
+    unguarded,
     uplink,
     who_has,
 )
@@ -77,7 +78,7 @@ def test_a_packet_crosses_to_the_other_subnet_with_new_macs_and_one_hop_less() -
 
 
 def test_a_routed_flow_covers_every_sender_port_and_protocol() -> None:
-    network = Network(two_subnets())
+    network = Network(unguarded(two_subnets()))
     verdict = network.send("vm0", to_router(network, udp("10.0.0.10", "10.0.1.12")))
     assert set(verdict.match) == {
         "in_port", "eth_src", "eth_dst", "vlan_tci", "eth_type", "ipv4_dst",
