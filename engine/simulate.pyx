@@ -121,6 +121,8 @@ class Simulator:
     def apply(self, verdict, now_ns=0):
         for entry in verdict.created:
             self.states.insert(entry, now_ns)
+        for entry in verdict.used:
+            self.states.touch(entry, now_ns)
         return sorted({tag for learned in verdict.learned for tag in self.topology.learn(learned)})
 
 

@@ -96,6 +96,9 @@ def _vary_ip(ip: Ip, vary) -> Ip:  # type: ignore[no-untyped-def]
         src = vary(f"{names[ip.proto]}_src", head >> 16, 16)
         dst = vary(f"{names[ip.proto]}_dst", head & 0xFFFF, 16)
         ip = replace(ip, payload=(src << 16 | dst).to_bytes(4, "big") + ip.payload[4:])
+    if ip.proto == frames.TCP and not ip.is_later_fragment and len(ip.payload) >= 14:
+        flags = vary("tcp_flags", ip.payload[13], 8)
+        ip = replace(ip, payload=ip.payload[:13] + bytes([flags]) + ip.payload[14:])
     return ip
 
 

@@ -39,6 +39,25 @@ def ways(steps: list[Step]) -> list[tuple[int, str, str, str]]:
     return found
 
 
+def test_firewall() -> None:
+    assert ways(example("firewall")) == [
+        (1, "sent", "consumed", "uplink"),
+        (2, "sent", "forward", "db1"),
+        (3, "sent", "forward", "web1"),
+        (4, "sent", "drop", ""),
+        (5, "sent", "drop", ""),
+        (6, "sent", "forward", "uplink"),
+        (7, "sent", "drop", ""),
+        (8, "sent", "consumed", "web1"),
+        (9, "sent", "forward", "web1"),
+        (10, "sent", "drop", ""),
+        (11, "sent", "consumed", "uplink"),
+        (12, "sent", "forward", "uplink"),
+        (13, "sent", "forward", "web1"),
+        (14, "sent", "consumed", "uplink"),
+    ]
+
+
 def test_two_subnets() -> None:
     assert ways(example("two-subnets")) == [
         (1, "sent", "forward", "web2"),

@@ -70,7 +70,7 @@ class Player:
             yield Step(number, at_s, in_port, data, "is malformed", None, str(error))
             return
         yield Step(number, at_s, in_port, data, event, verdict)
-        self._simulator.apply(verdict)
+        self._simulator.apply(verdict, round(at_s * NS_PER_S))
         if verdict.awaited is not None:
             self.waiting.append(Waiting(number, sent, verdict.awaited, at_s + WAIT_S))
         for found in verdict.learned:
