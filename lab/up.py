@@ -26,7 +26,7 @@ from typing import IO
 import msgspec
 
 from onehop.engine import model
-from onehop.lab import checks, outside, processes, state
+from onehop.lab import buffers, checks, outside, processes, state
 from onehop.lab.hosts import Host, onehop
 from onehop.lab.lab import Lab
 from onehop.lab.processes import environment
@@ -66,6 +66,7 @@ def claim() -> pathlib.Path:
         raise LabError(refusal(directory)) from None
     made = [path for path in MOUNT_POINTS if not os.path.isdir(path)]
     (directory / "made.json").write_bytes(msgspec.json.encode(made))
+    buffers.widen(directory)
     return directory
 
 
@@ -206,6 +207,7 @@ def down() -> dict[str, int]:
     directory = state.home()
     was_there = directory.exists()
     killed = _kill_marked(str(directory))
+    buffers.restore(directory)
     for path in _made(directory):
         _rmdir(path)
     shutil.rmtree(directory, ignore_errors=True)
