@@ -112,11 +112,11 @@ cdef int repeat(
     cdef uint32_t len_bytes = <uint32_t>len(packet)
     cdef idx_t index = topology.port_index(in_port)
     cdef Verdict* out = <Verdict*>malloc(sizeof(Verdict))
-    cdef uint32_t i
+    cdef uint32_t _i
     if out == NULL:
         raise MemoryError
     with nogil:
-        for i in range(times):
+        for _i in range(times):
             if parse(&pkt, data, len_bytes, index) == 0:
                 simulate(topology.topo, &pkt, out, 0, seed)
     free(out)
