@@ -21,7 +21,7 @@ _RECORD = "rmem_default"
 
 
 def widen(directory: Path, setting: Path = DEFAULT) -> None:
-    """Make room, and note in `directory` what was there; a machine that forbids it goes without."""
+    """Make room, and note in `directory` what was there; where that is forbidden, go without."""
     before = setting.read_text()
     if int(before) >= ROOM_BYTES:
         return

@@ -126,7 +126,8 @@ class _Show:
         )
 
     def _started(self, at_ns: int, end_ns: int, name: str, used: list[str]) -> Outage:
-        found = self.load.probing.longest_gaps(at_ns, end_ns, used)
+        known = used or [gateway.name for gateway in self.gateways]  # aimed while one was left
+        found = self.load.probing.longest_gaps(at_ns, end_ns, known)
         return Outage(
             event=f"{name} back",
             ms=found.ms,
