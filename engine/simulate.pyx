@@ -9,7 +9,7 @@ from onehop.engine.cdefs cimport NONE, uint16_t, uint32_t
 from onehop.engine.known cimport PLACE_IS_PORT
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
-from onehop.engine.router cimport ask
+from onehop.engine.neighbor cimport ask
 from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
