@@ -39,10 +39,13 @@ class Traffic:
         direction: LoadDirection,
         *,
         streams: int = 4,
+        offered_bps: float | None = None,
     ) -> None:
+        """`offered_bps` is the rate of all streams together; without it they take what they get."""
         self.direction, self.streams = direction, streams
         self.pairs = list(zip(machines, cycle(clients)))  # noqa: B905 (clients are fewer)
         self.ports = range(FIRST_PORT, FIRST_PORT + len(self.pairs))
+        self._rate = round(offered_bps / streams / len(self.pairs)) if offered_bps else 0
         self._servers: list[subprocess.Popen[str]] = []
         self._clients: list[subprocess.Popen[str]] = []
 
@@ -98,6 +101,7 @@ class Traffic:
         return [
             *("--client", client.address, "--port", str(port), "--parallel", str(self.streams)),
             *("--time", "0", "--interval", "0", "--congestion", "cubic", *reverse),
+            *(["--bitrate", str(self._rate)] if self._rate else []),
         ]
 
     def _connected(self, client: Node, port: int) -> bool:
