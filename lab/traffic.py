@@ -41,7 +41,7 @@ class Traffic:
         streams: int = 4,
         offered_bps: float | None = None,
     ) -> None:
-        """`offered_bps` is the rate of all streams together; without it they take what they get."""
+        """`offered_bps`: the rate of all streams together; without it they take what they get."""
         self.direction, self.streams = direction, streams
         self.pairs = list(zip(machines, cycle(clients)))  # noqa: B905 (clients are fewer)
         self.ports = range(FIRST_PORT, FIRST_PORT + len(self.pairs))
