@@ -80,7 +80,7 @@ class Host:
         self.run_dir = world.net.folder / f"run-{name}"
         self._log: IO[str] | None = None
         self._agent: subprocess.Popen[bytes] | None = None
-        world.stack.callback(self.kill_agent)
+        world.stack.callback(self.clean)
 
     def _boot(self) -> None:
         """The underlay's end, in the userspace datapath."""

@@ -88,8 +88,6 @@ def cloud() -> Iterator[Cloud]:
         for host in hosts:
             eventually(host.live, f"agent of {host.name} is live\n{host.log()}")
         yield Cloud(c1, gateways, wires, vm1, outside)
-        for host in gateways.values():
-            host.clean()
 
 
 def start_outside(world: World, outside: Node) -> None:
