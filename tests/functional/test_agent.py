@@ -79,8 +79,7 @@ def test_agent_that_is_killed_and_started_again_loses_no_packet(cloud):
         host.start_agent()
         eventually(host.live, f"agent of {host.name} is live again")
     assert cloud.c1.status()["flows"] >= min(flows, 1)
-    sent, received = ping.stop()
-    assert sent == received
+    assert not ping.stop()
     assert pings(cloud.vm1, "fd00::12")
 
 
