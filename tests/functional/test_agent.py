@@ -103,6 +103,12 @@ def test_change_of_the_topology_is_followed(cloud):
 def test_machine_keeps_its_neighbors_while_the_agent_is_away(cloud):
     addresses = ["10.0.0.1", "10.0.0.12"]
     assert all(pings(cloud.vm1, address) for address in addresses)
+    for address in addresses:
+        answered = f"arp_tpa={address},arp_op=1"  # what bridges answer is found out each second
+        eventually(
+            lambda text=answered: text in cloud.c1.ovs.ofctl("dump-flows", "br-int"),
+            f"the switch answers for {address}",
+        )
     cloud.c1.kill_agent()
     for address in addresses:
         shown = cloud.vm1.ip("neigh", "show", address, "dev", "eth0").split()
