@@ -7,6 +7,7 @@
    `meter.py`), not from iperf3, whose own sums are not aligned in time with one another.
 4. Congestion control is stated (cubic), because the default differs between machines and BBR's
    pauses of 200 ms would be measured as the network's.
+5. Its processes yield the cores to whatever forwards: what is short of time is then the load.
 """
 
 from __future__ import annotations
@@ -110,7 +111,7 @@ class Traffic:
 
 
 def _iperf3(node: Node, arguments: list[str]) -> subprocess.Popen[str]:
-    return node.popen(["iperf3", *arguments], stdout=subprocess.DEVNULL)
+    return node.popen(["nice", "iperf3", *arguments], stdout=subprocess.DEVNULL)
 
 
 def _count(pid: int, port: int, state: str) -> int:

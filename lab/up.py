@@ -160,11 +160,12 @@ def start_store(lab: Lab) -> None:
 
 def apply(lab: Lab) -> None:
     """Have the store hold the lab's topology file."""
-    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store])
+    # Polite to the switches, with which it would share no machine elsewhere.
+    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store], "nice")
 
 
-def _onehop(arguments: list[str], service: str = "") -> None:
-    command = [onehop(), *arguments]
+def _onehop(arguments: list[str], *before: str, service: str = "") -> None:
+    command = [*before, onehop(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
     if done.returncode:
         raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")

@@ -25,7 +25,7 @@ from onehop.lab.scenarios.failover import (
     check_outage,
     check_phase,
 )
-from onehop.lab.scenarios.load import Load
+from onehop.lab.scenarios.load import Load, putting_back
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
 from onehop.lab.topo import MAX_GATEWAYS
@@ -42,7 +42,7 @@ def run(
     before = [gateway.name for gateway in lab.gateways]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
-        stack.callback(restore, lab, before)
+        stack.enter_context(putting_back(lambda: restore(lab, before)))
         offered_bps = OFFERED * len(before) * lab.state.options.uplink_mbit * 1e6
         load = stack.enter_context(
             Load(lab, screen, directory, direction, streams, offered_bps=offered_bps)

@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from onehop.lab.lab import Lab
@@ -129,6 +129,18 @@ class Load:
             broken=outcome.broken,
             silence_ms=round(outcome.silence_ms, 1),
         )
+
+
+@contextmanager
+def putting_back(restore: Callable[[], None]) -> Iterator[None]:
+    """Call `restore` in the end; where the block failed, its error is the one that is told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(LabError):
+            restore()
+        raise
+    restore()
 
 
 def pairs(lab: Lab) -> list[Pair]:
