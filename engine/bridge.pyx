@@ -25,15 +25,15 @@ from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit, leave
-from onehop.engine.router cimport overhear
+from onehop.engine.neighbor cimport overhear
 from onehop.engine.topology cimport DEVICE_BRIDGE, DEVICE_ROUTER, Device, mac_tag, neighbor_tag
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, FORWARD, LOOP, R_ARP, R_BAD_SOURCE, R_LOOP, R_NOWHERE, R_SAME_PORT, R_TOO_LONG,
 )
 from onehop.engine.walk cimport (
     S_ANSWERS, S_FLOODS, S_KNOWN_MAC, S_LEARNS, S_TAG_MAC, S_TAG_NEIGHBOR, S_UNKNOWN_MAC,
-    add_flood, add_output, add_tag, decide, see_eth_dst, see_eth_src, see_eth_type, see_group_bit, see_proto,
-    see_tp_src, see_vlan, settle, tell,
+    add_flood, add_output, add_tag, decide, room, room_at, see_eth_dst, see_eth_src, see_eth_type,
+    see_group_bit, see_proto, see_tp_src, see_vlan, settle, tell,
 )
 
 cdef enum Reached:         # of a host's ports, by a flood
@@ -268,14 +268,6 @@ cdef bint is_router_mac(Walk* walk, idx_t bridge, const uint8_t* mac) noexcept n
     cdef idx_t peer = walk.topo.ports[entry.port].peer if entry != NULL else <idx_t>NONE
     return peer != NONE and (
         walk.topo.devices[walk.topo.ports[peer].device].kind == DEVICE_ROUTER)
-
-
-cdef inline uint8_t* room_at(Walk* walk) noexcept nogil:
-    return walk.out.crafted + walk.out.crafted_len
-
-
-cdef inline uint32_t room(Walk* walk) noexcept nogil:
-    return sizeof(walk.out.crafted) - walk.out.crafted_len
 
 
 # --- everybody

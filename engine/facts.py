@@ -12,9 +12,29 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
-from typing import Any, NamedTuple, TypeVar
+from ipaddress import ip_address, ip_interface
+from typing import Any, TypeVar
 
+from onehop.engine.fact import (
+    DeviceFact,
+    HostFact,
+    Key,
+    MacFact,
+    NeighborFact,
+    PortFact,
+    RouteFact,
+    about_prefix,
+    addresses_of,
+    broadcasts,
+    discard,
+    is_exterior,
+    learned_routes,
+    mac_bytes,
+    one_route,
+    owner_of,
+    port_of,
+    say_route,
+)
 from onehop.engine.filters import say_device_filters, say_filters, say_named
 from onehop.engine.model import (
     AddressGroup,
@@ -34,70 +54,12 @@ from onehop.engine.model import (
     router_mac,
 )
 
-Key = tuple[Any, ...]  # ("mac", bridge, vlan, mac), …: the classes below say what each is
 Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
 R = TypeVar("R", bound=Resource)
-T = TypeVar("T")
 
 ANY_VLAN = 0xFFFF
 NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
 SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
-ORDER_OF_KINDS = {"local": 0, "broadcast": 1}  # before all others at the same prefix
-
-
-class HostFact(NamedTuple):
-    """("host", name)"""
-
-    tunnel_ip: bytes
-
-
-class DeviceFact(NamedTuple):
-    """("device", name)"""
-
-    is_router: bool
-    admin_state_up: bool
-    key: int
-
-
-class PortFact(NamedTuple):
-    """("port", name)"""
-
-    device: str
-    up: bool
-    carrier: bool
-    peer: str | None
-    host: str | None
-    key: int
-    mac: bytes
-    addresses: tuple[tuple[bytes, int], ...]  # a router port's own, with their prefix lengths
-    place: tuple[str, str]  # ("device" or "port", name): whose neighbors are on its link
-
-
-class RouteFact(NamedTuple):
-    """One of several about ("prefix", router, network, length); in order of preference."""
-
-    source_order: int  # the longer, the smaller
-    source: bytes
-    kind_order: int
-    weight: int
-    kind: str
-    port: str  # "" where there is none
-    gateway: bytes  # b"" where there is none
-    name: str  # what makes the choice among equal ones the same on every host
-
-
-class MacFact(NamedTuple):
-    """("mac", bridge, vlan, mac); a stated one before a learned one."""
-
-    learned: bool
-    port: str
-
-
-class NeighborFact(NamedTuple):
-    """("neighbor", place, address); a stated one before a learned one."""
-
-    learned: bool
-    mac: bytes
 
 
 class Facts:
@@ -127,7 +89,7 @@ class Facts:
             return {}
         (self._dead.discard if alive else self._dead.add)(host)
         rows = (key for keys in self._rows.values() for key in keys)
-        return self._hear({key for key in rows if _owner(self.resources[key]) == host})
+        return self._hear({key for key in rows if owner_of(self.resources[key]) == host})
 
     def get(self, cls: type[R], name: str | None) -> R | None:
         """The resource of that class and name."""
@@ -157,17 +119,17 @@ class Facts:
             self._members[new.device].add(new.name)
             if new.peer:
                 self._claims[new.peer].add(new.name)
-        elif port := _port_of(new):
+        elif port := port_of(new):
             self._rows[port].add(key)
 
     def _forget(self, key: tuple[str, str], old: Resource) -> None:
         del self.resources[key]
         if isinstance(old, Port):
-            _discard(self._members, old.device, old.name)
+            discard(self._members, old.device, old.name)
             if old.peer:
-                _discard(self._claims, old.peer, old.name)
-        elif port := _port_of(old):
-            _discard(self._rows, port, key)
+                discard(self._claims, old.peer, old.name)
+        elif port := port_of(old):
+            discard(self._rows, port, key)
 
     def _touched_by(self, resource: Resource | None) -> set[Source]:
         match resource:
@@ -239,7 +201,7 @@ class Facts:
         elif kind == "port" and (port := self.get(Port, name)):
             yield from self._say_port(port)
         elif kind == "route" and (route := self.get(Route, name)):
-            yield from _say_route(route)
+            yield from say_route(route)
         elif kind in NAMED:
             yield from say_named(self.resources.get(source))
         elif kind in SEEN:
@@ -273,10 +235,10 @@ class Facts:
             up=port.admin_state_up and device is not None and device.admin_state_up,
             carrier=status is None or status.up or status.host != port.host,
             peer=peer.name if peer else None,
-            host=port.host if _is_exterior(port) else None,
+            host=port.host if is_exterior(port) else None,
             key=port.tunnel_key,
-            mac=_mac(router_mac(port)) if is_router else bytes(6),
-            addresses=_addresses(port) if is_router else (),
+            mac=mac_bytes(router_mac(port)) if is_router else bytes(6),
+            addresses=addresses_of(port) if is_router else (),
             place=self._place(port, peer),
         )
 
@@ -287,9 +249,12 @@ class Facts:
             behind = port
         mac = behind and (router_mac(behind) if behind is peer else behind.mac)
         if behind and mac:
-            yield ("mac", port.device, ANY_VLAN, _mac(mac)), MacFact(False, port.name)
-            for ip, _ in _addresses(behind):
-                yield ("neighbor", ("device", port.device), ip), NeighborFact(False, _mac(mac))
+            yield ("mac", port.device, ANY_VLAN, mac_bytes(mac)), MacFact(False, port.name)
+            for ip, _ in addresses_of(behind):
+                yield (
+                    ("neighbor", ("device", port.device), ip),
+                    NeighborFact(False, mac_bytes(mac)),
+                )
 
     def _say_router_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:
         """Its own and its connected prefixes, who is on its link, what was learned by it."""
@@ -297,32 +262,32 @@ class Facts:
         routes: dict[Key, frozenset[RouteFact]] = defaultdict(frozenset)
         for text in port.addresses:
             own = ip_interface(text)
-            routes[_about_prefix(port.device, str(own.ip))] |= _routes("local")
+            routes[about_prefix(port.device, str(own.ip))] |= one_route("local")
             if own.network.num_addresses > 1:
-                about = _about_prefix(port.device, str(own.network))
-                routes[about] |= _routes("normal", port=port.name)
-            for broadcast in _broadcasts(own.network):
-                routes[_about_prefix(port.device, broadcast)] |= _routes("broadcast")
+                about = about_prefix(port.device, str(own.network))
+                routes[about] |= one_route("normal", port=port.name)
+            for broadcast in broadcasts(own.network):
+                routes[about_prefix(port.device, broadcast)] |= one_route("broadcast")
         yield from routes.items()
         if peer and isinstance(self.device(peer.device), Router):
-            for ip, _ in _addresses(peer):
-                yield ("neighbor", place, ip), NeighborFact(False, _mac(router_mac(peer)))
+            for ip, _ in addresses_of(peer):
+                yield ("neighbor", place, ip), NeighborFact(False, mac_bytes(router_mac(peer)))
 
     def _say_seen(self, row: Resource | None) -> Iterator[tuple[Key, Any]]:
         """What a host found out, where it fits what is stated."""
-        port = self.get(Port, _port_of(row))
-        if row is None or port is None or _owner(row) in self._dead:
+        port = self.get(Port, port_of(row))
+        if row is None or port is None or owner_of(row) in self._dead:
             return
         device, peer = self.device(port.device), self.link(port)
         match row:
-            case LearnedMac() if row.bridge == port.device and _is_exterior(port):
-                yield ("mac", row.bridge, row.vlan, _mac(row.mac)), MacFact(True, port.name)
+            case LearnedMac() if row.bridge == port.device and is_exterior(port):
+                yield ("mac", row.bridge, row.vlan, mac_bytes(row.mac)), MacFact(True, port.name)
             case Neighbor() if isinstance(device, Router):
                 about = ("neighbor", self._place(port, peer), ip_address(row.address).packed)
-                yield about, NeighborFact(True, _mac(row.mac))
+                yield about, NeighborFact(True, mac_bytes(row.mac))
             case LearnedRoute() if isinstance(device, Router):
-                about = _about_prefix(port.device, row.destination)
-                yield about, _learned(row, about)
+                about = about_prefix(port.device, row.destination)
+                yield about, learned_routes(row, about)
 
     # Links
 
@@ -332,7 +297,7 @@ class Facts:
         return wish if wish and wish is not port and self._wish(wish) is port else None
 
     def _wish(self, port: Port) -> Port | None:
-        if _is_exterior(port):
+        if is_exterior(port):
             return None
         claims = self._claims.get(port.name)
         return self.get(Port, port.peer or (min(claims) if claims else None))
@@ -341,97 +306,3 @@ class Facts:
         if peer and isinstance(self.device(peer.device), Bridge):
             return ("device", peer.device)
         return ("port", port.name)
-
-
-def _say_route(route: Route) -> Iterator[tuple[Key, Any]]:
-    about = _about_prefix(route.router, route.destination)
-    source = ip_network(route.source) if route.source else None
-    gateway = ip_address(route.next_hop_gateway).packed if route.next_hop_gateway else b""
-    if source and source.version != ip_network(route.destination).version:
-        return
-    if route.type == "normal" and not route.next_hop_port or _is_alien(gateway, about):
-        return
-    yield (
-        about,
-        _routes(
-            route.type,
-            source=source.network_address.packed if source else b"",
-            source_bits=source.prefixlen if source else 0,
-            weight=route.weight,
-            port=route.next_hop_port or "" if route.type == "normal" else "",
-            gateway=gateway,
-        ),
-    )
-
-
-def _learned(row: LearnedRoute, about: Key) -> frozenset[RouteFact]:
-    gateway = ip_address(row.next_hop_gateway).packed
-    if _is_alien(gateway, about):
-        return frozenset()
-    return _routes("normal", weight=row.weight, port=row.next_hop_port, gateway=gateway)
-
-
-def _routes(
-    kind: str,
-    *,
-    source: bytes = b"",
-    source_bits: int = 0,
-    weight: int = 0,
-    port: str = "",
-    gateway: bytes = b"",
-) -> frozenset[RouteFact]:
-    """One route, as a set: sources that state the same route speak of one."""
-    order = ORDER_OF_KINDS.get(kind, 2)
-    name = f"{port} {gateway.hex()}"
-    return frozenset([RouteFact(-source_bits, source, order, weight, kind, port, gateway, name)])
-
-
-def _broadcasts(network: IPv4Network | IPv6Network) -> tuple[str, ...]:
-    """The addresses of a subnet that are nobody's (RFC 1122, 3.2.1.3; RFC 3021)."""
-    if network.version == 6 or network.prefixlen > 30:
-        return ()
-    return (str(network.network_address), str(network.broadcast_address))
-
-
-def _is_alien(gateway: bytes, about: Key) -> bool:
-    """Whether the gateway is of another family than the prefix."""
-    return len(gateway) not in (0, len(about[2]))
-
-
-def _about_prefix(router: str, text: str) -> Key:
-    network = ip_network(text)
-    return ("prefix", router, network.network_address.packed, network.prefixlen)
-
-
-def _addresses(port: Port) -> tuple[tuple[bytes, int], ...]:
-    found = map(ip_interface, port.addresses)
-    return tuple((address.packed, address.network.prefixlen) for address in found)
-
-
-def _is_exterior(port: Port) -> bool:
-    return port.host is not None and port.interface is not None
-
-
-def _port_of(resource: Resource | None) -> str | None:
-    """The port where it was seen."""
-    match resource:
-        case LearnedMac() | Neighbor():
-            return resource.port
-        case LearnedRoute():
-            return resource.next_hop_port
-    return None
-
-
-def _owner(row: Resource) -> str | None:
-    """The host that a row counts with; a learned route counts with its port (see `change`)."""
-    return row.host if isinstance(row, LearnedMac | Neighbor) else None
-
-
-def _mac(text: str) -> bytes:
-    return bytes.fromhex(text.replace(":", ""))
-
-
-def _discard(sets: dict[str, set[T]], key: str, member: T) -> None:
-    sets[key].discard(member)
-    if not sets[key]:
-        del sets[key]

@@ -17,7 +17,7 @@ from onehop.engine.topology cimport DEVICE_ROUTER, Address, Device, Port
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, R_FILTERED, R_GUARDED, R_REFUSED, R_SPOOFED,
 )
-from onehop.engine.walk cimport S_REFUSES, S_RULE, add_tag, decide, tell
+from onehop.engine.walk cimport S_REFUSES, S_RULE, add_tag, decide, room, room_at, tell
 
 
 cdef int enter_port(Walk* walk, idx_t index) noexcept nogil:
@@ -186,11 +186,3 @@ cdef uint32_t answer(Walk* walk, idx_t in_port) noexcept nogil:
             ip, mac = port.addresses[i].ip, port.mac
             break
     return icmp_error(room_at(walk), room(walk), pkt, PROHIBITED, 0, ip, mac, pkt.key.eth_src)
-
-
-cdef inline uint8_t* room_at(Walk* walk) noexcept nogil:
-    return walk.out.crafted + walk.out.crafted_len
-
-
-cdef inline uint32_t room(Walk* walk) noexcept nogil:
-    return sizeof(walk.out.crafted) - walk.out.crafted_len

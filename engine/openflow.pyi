@@ -9,9 +9,9 @@ CONTROLLER: int  # reserved port numbers
 IN_PORT: int
 MAX_LEN: int  # to the controller with the whole packet
 
-Action = tuple[str] | tuple[str, int] | tuple[str, str, int]
-"""("output", port) | ("controller",) | ("set_tunnel", address, key): one tunnel copy is
-set_tunnel followed by output."""
+Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
+"""("output", port) | ("controller",) | ("set_tunnel", address, key) | ("set", field, value): one
+tunnel copy is set_tunnel followed by output."""
 
 class FlowStats(NamedTuple):
     cookie: int

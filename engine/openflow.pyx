@@ -192,7 +192,7 @@ DYNAMIC_PRIORITY = FLOW_PRIORITY
 CONTROLLER = <uint32_t>OFPP_CONTROLLER
 IN_PORT = <uint32_t>OFPP_IN_PORT
 MAX_LEN = 0xffff
-Action = tuple[str] | tuple[str, int] | tuple[str, str, int]
+Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
 
 
 class FlowStats(NamedTuple):
@@ -242,6 +242,8 @@ def encoded_action(name: str, value=0, key=None) -> bytes:
     if name == "set_tunnel" and key is not None:
         field = "tunnel_dst6" if ":" in value else "tunnel_dst"
         return set_field(field, value) + set_field("tunnel_id", key)
+    if name == "set" and key is not None:
+        return set_field(value, key)
     raise ValueError(f"{name}: no such action, or without its values")
 
 

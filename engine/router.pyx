@@ -9,33 +9,35 @@ When one goes, the connections that it had won go to their second best; no other
 Fragments are scored by their addresses alone, so that all of a packet go one way.
 """
 
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memcpy
 
-from onehop.engine.bridge cimport known_neighbor
-from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t, uint64_t
+from onehop.engine.cdefs cimport NONE, uint8_t, uint32_t, uint64_t
 from onehop.engine.craft cimport (
-    HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, arp_reply, arp_request,
-    icmp_echo_reply, icmp_error, may_send_error, nd_advert, nd_solicit,
+    HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, icmp_echo_reply, icmp_error,
+    may_send_error,
 )
 from onehop.engine.filter cimport GO_ON, enter_device, leave_device
-from onehop.engine.known cimport PLACE_IS_PORT, Entry, Subject, find, mix, neighbor_subject
+from onehop.engine.known cimport Entry, mix
+from onehop.engine.neighbor cimport (
+    ask, hear_arp, hear_nd, is_nd, neighbor, own_address, same_bits,
+)
 from onehop.engine.packet cimport (
-    ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_NO, ICMP6_ECHO, ICMP6_NA, ICMP6_NS, ICMP_ECHO, IP_ICMP,
-    IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP, VLAN_PRESENT, Packet,
+    ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_NO, ICMP6_ECHO, ICMP_ECHO, IP_ICMP, IP_ICMP6, IP_SCTP,
+    IP_TCP, IP_UDP, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit, leave
 from onehop.engine.route cimport (
-    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT,
-    Node, Route, Trie, trie_above, trie_descend,
+    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, Node, Route, Trie,
+    trie_above, trie_descend,
 )
-from onehop.engine.topology cimport Address, Device, Port, neighbor_tag
+from onehop.engine.topology cimport Address, Device, Port
 from onehop.engine.verdict cimport (
-    AWAIT, CONSUMED, DROP, R_ARP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NEIGHBOR, R_NO_ROUTE,
-    R_NOT_FOR_ROUTER, R_NOT_IP, R_REJECT, R_TAGGED, R_TTL, R_UNREACHABLE, R_UNROUTABLE, Seen,
+    AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NEIGHBOR, R_NO_ROUTE,
+    R_NOT_FOR_ROUTER, R_NOT_IP, R_REJECT, R_TAGGED, R_TTL, R_UNREACHABLE, R_UNROUTABLE,
 )
 from onehop.engine.walk cimport (
-    S_BALANCES, S_ECHOES, S_MEETS, S_NEXT_HOP, S_ROUTE, S_SENDS, S_TAG_NEIGHBOR, S_WANTS, add_tag,
-    decide, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
+    S_BALANCES, S_ECHOES, S_NEXT_HOP, S_ROUTE, S_SENDS, S_WANTS, add_tag, decide, room, room_at,
+    see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
     see_tp_dst, see_tp_src, see_vlan, tell,
 )
 
@@ -66,137 +68,6 @@ cdef int at_group(Walk* walk, idx_t in_port) noexcept nogil:
     if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
         return hear_nd(walk, in_port)
     return decide(walk, DROP, R_NOT_FOR_ROUTER)
-
-
-# --- ARP and neighbor discovery
-
-cdef bint is_nd(Walk* walk) noexcept nogil:
-    see_proto(walk)
-    if walk.pkt.key.ip_proto != IP_ICMP6:
-        return False
-    see_tp_src(walk)
-    return walk.pkt.key.tp_src == ICMP6_NS or walk.pkt.key.tp_src == ICMP6_NA
-
-
-cdef void overhear(Walk* walk, idx_t port) noexcept nogil:
-    if walk.is_crafted or not walk.pkt.key.eth_dst[0] & 1:
-        return
-    if walk.pkt.key.eth_type != ETH_ARP and walk.pkt.key.eth_type != ETH_IPV6:
-        return
-    see_vlan(walk, VLAN_PRESENT)
-    if walk.pkt.key.vlan_tci & VLAN_PRESENT:
-        return
-    if walk.pkt.key.eth_type == ETH_ARP:
-        hear_arp(walk, port)
-    elif is_nd(walk):
-        hear_nd(walk, port)
-
-
-cdef int hear_arp(Walk* walk, idx_t index) noexcept nogil:
-    """ARP from outside the port's subnets is not believed, nor answered."""
-    cdef const Packet* pkt = &walk.pkt
-    cdef const Port* port = &walk.topo.ports[index]
-    walk.out.cacheable = 0
-    if walk.is_crafted or not is_on_link(port, 4, pkt.key.ip_src):
-        return decide(walk, CONSUMED, R_ARP)
-    meet(walk, index, 4, pkt.key.ip_src, pkt.arp_sha)
-    if pkt.key.ip_proto == 1 and pkt.data != NULL and is_own(port, 4, pkt.key.ip_dst):
-        emit(walk, index, arp_reply(room_at(walk), room(walk), pkt, port.mac))
-    return decide(walk, CONSUMED, R_ARP)
-
-
-cdef int hear_nd(Walk* walk, idx_t index) noexcept nogil:
-    cdef const Packet* pkt = &walk.pkt
-    cdef const Port* port = &walk.topo.ports[index]
-    walk.out.cacheable = 0
-    if walk.is_crafted or pkt.data == NULL:
-        return decide(walk, CONSUMED, R_ARP)
-    if pkt.nd_has_lladdr:
-        if pkt.key.tp_src == ICMP6_NS:
-            meet(walk, index, 6, pkt.key.ip_src, pkt.nd_lladdr)
-        else:
-            meet(walk, index, 6, pkt.nd_target, pkt.nd_lladdr)
-    if pkt.key.tp_src == ICMP6_NS and is_own(port, 6, pkt.nd_target):
-        emit(walk, index, nd_advert(room_at(walk), room(walk), pkt, port.mac, True))
-    return decide(walk, CONSUMED, R_ARP)
-
-
-cdef void meet(
-    Walk* walk, idx_t index, uint8_t family, const uint8_t* ip, const uint8_t* mac,
-) noexcept nogil:
-    """Note who is on the port's link, unless that is known or cannot be."""
-    cdef const Port* port = &walk.topo.ports[index]
-    cdef const Entry* entry
-    cdef Seen* seen
-    if mac[0] & 1 or is_zero(mac, 6):
-        return
-    if not is_on_link(port, family, ip) or is_own(port, family, ip):
-        return
-    entry = neighbor(walk, port, family, ip)
-    if entry != NULL and (entry.stated or memcmp(entry.mac, mac, 6) == 0):
-        return
-    if walk.out.n_neighbors == MAX_NEIGHBORS:
-        return
-    tell(walk, S_MEETS, port.device, index, family, ip, 16)
-    seen = &walk.out.neighbors[walk.out.n_neighbors]
-    memset(seen, 0, sizeof(Seen))
-    seen.port, seen.family = index, family
-    memcpy(seen.ip, ip, 16)
-    memcpy(seen.mac, mac, 6)
-    walk.out.n_neighbors += 1
-
-
-cdef bint is_zero(const uint8_t* bytes_, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n):
-        if bytes_[i]:
-            return False
-    return True
-
-
-cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:
-    cdef uint32_t i
-    for i in range(port.n_addresses):
-        if covers(&port.addresses[i], family, ip):
-            return True
-    return False
-
-
-cdef bint is_own(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:
-    cdef uint32_t i
-    for i in range(port.n_addresses):
-        if port.addresses[i].family == family and memcmp(port.addresses[i].ip, ip, 16) == 0:
-            return True
-    return False
-
-
-cdef bint covers(const Address* address, uint8_t family, const uint8_t* ip) noexcept nogil:
-    return address.family == family and (
-        same_bits(address.ip, ip, address.prefix_bits) == address.prefix_bits)
-
-
-cdef uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:
-    """How many of the first n bits they have in common."""
-    cdef uint32_t at = 0
-    while at < n:
-        if (a[at >> 3] ^ b[at >> 3]) >> (7 - (at & 7)) & 1:
-            return at
-        at += 1
-    return n
-
-
-cdef const Address* own_address(
-    const Port* port, uint8_t family, const uint8_t* towards,
-) noexcept nogil:
-    """The address to speak from: in the same subnet where there is one."""
-    cdef const Address* found = NULL
-    cdef uint32_t i
-    for i in range(port.n_addresses):
-        if covers(&port.addresses[i], family, towards):
-            return &port.addresses[i]
-        if found == NULL and port.addresses[i].family == family:
-            found = &port.addresses[i]
-    return found
 
 
 # --- the route
@@ -359,7 +230,7 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     if kind != GO_ON:
         return kind
     if route.has_gateway:
-        next_hop = route.gateway
+        next_hop = &route.gateway[0]
     else:
         see_ip_dst(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
     tell(walk, S_NEXT_HOP, egress.device, route.port, family_of(walk), next_hop, 16)
@@ -376,19 +247,6 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     return leave(walk, route.port)
 
 
-cdef const Entry* neighbor(
-    Walk* walk, const Port* port, uint8_t family, const uint8_t* ip,
-) noexcept nogil:
-    """What is known of an address on the port's link, or NULL."""
-    cdef Subject subject
-    if not port.place & PLACE_IS_PORT:
-        return known_neighbor(walk, port.place, family, ip)
-    subject = neighbor_subject(port.place, family, ip)
-    add_tag(walk, neighbor_tag(walk.topo, port.place, ip))
-    tell(walk, S_TAG_NEIGHBOR, NONE, port.place & ~<uint32_t>PLACE_IS_PORT, family, ip, 16)
-    return find(&walk.topo.known, &subject)
-
-
 cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) noexcept nogil:
     """The next hop's MAC is unknown: hold the packet and ask, or give up."""
     if walk.gives_up:
@@ -400,17 +258,6 @@ cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) 
     if walk.pkt.data != NULL:
         ask(walk, egress, family_of(walk), next_hop)
     return decide(walk, AWAIT, R_NO_NEIGHBOR)
-
-
-cdef int ask(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip) noexcept nogil:
-    cdef const Port* port = &walk.topo.ports[index]
-    cdef const Address* own = own_address(port, family, ip)
-    if own == NULL:
-        return CONSUMED
-    if family == 4:
-        return emit(walk, index, arp_request(
-            room_at(walk), room(walk), port.mac, own.ip, ip, 0))
-    return emit(walk, index, nd_solicit(room_at(walk), room(walk), port.mac, own.ip, ip, 0))
 
 
 # --- answers
@@ -449,11 +296,3 @@ cdef int refuse(Walk* walk, idx_t in_port, IcmpError error, int reason) noexcept
         kind = emit(walk, in_port, icmp_error(
             room_at(walk), room(walk), pkt, error, 0, own.ip, port.mac, pkt.key.eth_src))
     return decide(walk, kind, reason)
-
-
-cdef inline uint8_t* room_at(Walk* walk) noexcept nogil:
-    return walk.out.crafted + walk.out.crafted_len
-
-
-cdef inline uint32_t room(Walk* walk) noexcept nogil:
-    return sizeof(walk.out.crafted) - walk.out.crafted_len

@@ -7,9 +7,9 @@ from libc.string cimport memset
 
 from onehop.engine.cdefs cimport NONE, uint16_t, uint32_t
 from onehop.engine.known cimport PLACE_IS_PORT
+from onehop.engine.neighbor cimport ask
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
-from onehop.engine.router cimport ask
 from onehop.engine.state cimport StateEntry
 from onehop.engine.states cimport States, entry_view
 from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag

@@ -147,6 +147,14 @@ cdef inline void add_tag(Walk* walk, tag_t tag) noexcept nogil:
     out.tags[out.n_tags] = tag
     out.n_tags += 1
 
+# --- where a packet is crafted
+
+cdef inline uint8_t* room_at(Walk* walk) noexcept nogil:
+    return walk.out.crafted + walk.out.crafted_len
+
+cdef inline uint32_t room(Walk* walk) noexcept nogil:
+    return sizeof(walk.out.crafted) - walk.out.crafted_len
+
 # --- what was decided
 
 cdef int decide(Walk* walk, int kind, int reason) noexcept nogil

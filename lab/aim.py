@@ -12,16 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import ip_address, ip_network
-from pathlib import Path
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import NamedTuple
 
-from onehop.engine import model
+from onehop.lab import outside
 from onehop.lab.hosts import Host
+from onehop.lab.lab import Lab
 from onehop.lab.nodes import Node
 from onehop.lab.probe import SINK_PORT, Direction
-from onehop.lab.state import LabState
-from onehop.lab.topo import plan
 
 _TUNNEL = re.compile(r"set_field:([0-9a-fA-F.:]+)->tun_(?:ipv6_)?dst")
 
@@ -69,10 +67,16 @@ def downstream(
     }
 
 
-def next_hops(state: LabState) -> dict[str, str]:
+def next_hops(lab: Lab) -> dict[str, str]:
     """The gateways by their addresses on the wires to the outside."""
-    topology = model.load(Path(state.topology).read_text(), state.topology)
-    return {a: uplink.host for uplink in plan(topology).uplinks for a in uplink.gateway}
+    return {address: uplink.host for uplink in lab.plan.uplinks for address in uplink.gateway}
+
+
+def returning(lab: Lab) -> set[str]:
+    """The gateways that the outside router sends packets for the machines to."""
+    names = next_hops(lab)
+    prefix = str(ip_interface(lab.machines[0].state.addresses[0]).network)
+    return {names[hop] for hop in outside.next_hops(lab.node("outside"), prefix) if hop in names}
 
 
 def choose(

@@ -26,6 +26,7 @@ from onehop.lab import published  # noqa: E402
 from onehop.lab.results import (  # noqa: E402
     Event,
     Outage,
+    Phase,
     Point,
     Result,
     ScalingResult,
@@ -38,6 +39,7 @@ BLUES = ("#1d4ed8", "#3b82f6", "#93c5fd", "#bfdbfe", "#dbeafe")
 TEALS = ("#0f766e", "#14b8a6", "#5eead4", "#99f6e4", "#ccfbf1")
 AMBER, GREY, RED, GREEN = "#d97706", "#94a3b8", "#dc2626", "#15803d"
 CAPACITY: dict[str, Any] = {"color": INK, "lw": 1.1, "ls": (0, (3, 2))}
+HALO: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
 PUBLISHED: dict[str, Any] = {"facecolor": "#fef3c7", "edgecolor": AMBER, "hatch": "////"}
 BOUND: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "ls": "--"}
 SHADES = {"downstream": BLUES, "upstream": TEALS}
@@ -161,6 +163,10 @@ def efficiency(result: ScalingResult) -> Figure:
         bound = published.neutron_bound(uplinks)
         axes.bar(uplinks + 0.3, bound, 0.18, lw=1.1, **BOUND)
         _above(axes, uplinks + 0.3, bound, f"≤ {bound:.2f}", MUTED)
+    neutron = published.NEUTRON_OVS
+    if neutron.uplinks <= most:
+        axes.bar(neutron.uplinks + 0.3, neutron.most, 0.18, lw=1, **PUBLISHED)
+        _above(axes, neutron.uplinks + 0.3, 0.02, f"{neutron.most:.2f}", AMBER)
     axes.axhline(0.94, color=GREEN, lw=1, ls=(0, (4, 3)))
     _above(axes, most + 0.36, 0.98, "0.94 wanted", GREEN)
     axes.set_xticks(range(1, most + 1), [counted(number) for number in range(1, most + 1)])
@@ -172,7 +178,7 @@ def efficiency(result: ScalingResult) -> Figure:
         handles=[
             Patch(color=BLUES[1], label="onehop downstream, measured"),
             Patch(color=TEALS[1], label="onehop upstream, measured"),
-            Patch(label="MidoNet, published", **PUBLISHED),
+            Patch(label="MidoNet, Neutron with OVS: published", **PUBLISHED),
             Patch(
                 facecolor="none", edgecolor=GREY, ls="--", label="Neutron L3 HA, bound by design"
             ),
@@ -203,14 +209,15 @@ def timeline(result: TimelineResult) -> Figure:
             label += f"\n{phase.mbit_per_s:.0f} Mb/s\n{phase.efficiency:.3f}"
         axes.annotate(
             label,
-            ((phase.start + phase.end) / 2, capacity),
-            xytext=(0, 5),
+            ((phase.start + phase.end) / 2, _highest(result, phase, capacity)),
+            xytext=(0, 6),
             textcoords="offset points",
             ha="center",
             va="bottom",
             fontsize=8.5,
             color=INK,
             linespacing=1.25,
+            bbox=HALO,
         )
     _events(axes, result.events, top)
     axes.set_xlim(0, max([*times, 1.0]))
@@ -220,6 +227,12 @@ def timeline(result: TimelineResult) -> Figure:
     axes.set_ylabel(f"{result.direction} goodput, Mb/s")
     axes.grid(visible=False, axis="x")
     return figure
+
+
+def _highest(result: TimelineResult, phase: Phase, capacity: float) -> float:
+    """Above everything that is drawn in a phase's window."""
+    inside = [m.mbit_per_s for m in result.timeline if phase.start <= m.t <= phase.end]
+    return max([capacity, *inside])
 
 
 def _events(axes: Axes, events: Sequence[Event], top: float) -> None:
@@ -248,7 +261,7 @@ def outages(result: TimelineResult) -> Figure:
     """How long each event was felt, on a logarithmic scale beside published figures."""
     rows = [outage for outage in result.outages if outage.ms is not None and outage.limit_ms]
     others = published.INTERRUPTIONS
-    figure, axes = plt.subplots(figsize=(7.2, 1.1 + 0.42 * (len(rows) + len(others))))
+    figure, axes = plt.subplots(figsize=(7.2, 1.0 + 0.56 * (len(rows) + len(others))))
     labels = []
     for at, outage in enumerate(rows):
         _outage(axes, at, outage)
@@ -257,9 +270,7 @@ def outages(result: TimelineResult) -> Figure:
         low, high, middle = (
             1000 * s for s in (min(known.runs_s), max(known.runs_s), known.median_s)
         )
-        axes.barh(
-            at, high - low, 0.5, low, facecolor="#f1f5f9", edgecolor=GREY, hatch="////", lw=1
-        )
+        axes.barh(at, high - low, 0.5, low, lw=1, **PUBLISHED)
         axes.plot([1000 * known.median_s], [at], "D", color=AMBER, ms=6)
         axes.annotate(
             f"{known.span}, median {known.median_s:.0f} s",
@@ -297,4 +308,4 @@ def _outage(axes: Axes, at: int, outage: Outage) -> None:
 
 def _above(axes: Axes, x: float, y: float, text: str, colour: str = INK) -> None:
     where = {"xytext": (0, 3), "textcoords": "offset points", "ha": "center"}
-    axes.annotate(text, (x, y), fontsize=8.2, color=colour, **where)  # type: ignore[arg-type]
+    axes.annotate(text, (x, y), fontsize=8.2, color=colour, bbox=HALO, **where)  # type: ignore[arg-type]

@@ -105,7 +105,8 @@ def _is_agent(pid: int) -> bool:
 
 # A process that was killed leaves its pid file; the database's lock went with the process.
 # br-int goes, or its BFD would tell the other hosts that this one forwards, before it can:
-# the agent makes it again. ovs-ctl has --delete-bridges for it, and the same priority.
+# the agent makes it again. ovs-ctl has --delete-bridges for it, and a higher priority, which is
+# good for one switch on a machine: many of them would starve the kernel's own network threads.
 BOOT = """
 cd /run/openvswitch
 export OVS_RUNDIR=/run/openvswitch
@@ -113,7 +114,7 @@ rm -f ./*.pid ./*.ctl db.sock
 ovsdb-server conf.db --remote=punix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovsdb-server.log -vconsole:off
 ovs-vsctl --no-wait init -- --if-exists del-br br-int
-nice -n -10 ovs-vswitchd unix:db.sock --pidfile --detach --no-chdir \
+ovs-vswitchd unix:db.sock --pidfile --detach --no-chdir \
   --log-file=ovs-vswitchd.log -vconsole:off
 """
 # The userspace datapath sends its tunnels through br-phy, which holds the address.

@@ -98,11 +98,12 @@ class Lab:
         return plan(self.topology)
 
     def uplink_counters(self) -> dict[str, Wire]:
-        """By gateway, what its uplink's wire has carried so far."""
+        """By gateway, what its uplink's wire has carried so far; one that leaves has no wire."""
         devices = read_counters(self.node("isp").pid)
         return {
             gateway.name: wire(devices[f"{gateway.name}-in"], devices[f"{gateway.name}-out"])
             for gateway in self.nodes("gateway")
+            if {f"{gateway.name}-in", f"{gateway.name}-out"} <= devices.keys()
         }
 
     def underlay_counters(self) -> dict[str, Counters]:

@@ -26,6 +26,7 @@ from onehop.lab.nodes import Node
 from onehop.lab.processes import started
 from onehop.lab.state import LabError, NodeState, Options, Role
 from onehop.lab.topo import LAN, Machine, Plan, Uplink, count
+from onehop.lab.wires import Wire
 
 QUIET = "sysctl -qw net.ipv6.conf.all.disable_ipv6=1 net.ipv6.conf.default.disable_ipv6=1"
 STILL = "sysctl -qw net.ipv6.conf.all.accept_ra=0 net.ipv6.conf.default.accept_ra=0"
@@ -33,7 +34,11 @@ ROUTING = """
 sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 sysctl -qw net.ipv4.fib_multipath_hash_policy=1 net.ipv6.fib_multipath_hash_policy=1
-"""
+""" + "\n".join(  # a next hop without carrier is left out at once, before FRR has noticed
+    f"sysctl -qw net.{family}.conf.{which}.ignore_routes_with_linkdown=1"
+    for family in ("ipv4", "ipv6")
+    for which in ("all", "default")
+)
 UNDERLAY_MORE = 100  # of MTU: VXLAN over IPv4 takes 50, over IPv6 70
 SHAPER_LATENCY_MS = 20
 
@@ -182,7 +187,7 @@ class Net:
     def _link(self, one: str, device: str, other: str, far: str, mac: str | None = None) -> None:
         ends = [self.mininet.getNodeByName(name) for name in (one, other)]
         try:
-            self.mininet.addLink(*ends, intfName1=device, intfName2=far)
+            self.mininet.addLink(*ends, cls=Wire, intfName1=device, intfName2=far)
         except Exception as error:  # Mininet raises no narrower kind
             raise LabError(f"link {one} {device} - {other} {far}: {error}") from error
         if mac:

@@ -10,7 +10,9 @@ waking up a thousand times a second costs more (43 us each) than sending and rec
    is 0 while the packet has not arrived.
 3. The worker never waits for the network: sockets do not block, a full socket loses the packet
    as a wire would.
-4. This module knows nothing of gateways: `aim.py` finds the streams that cross one, `gaps.py`
+4. Sockets are not connected: of a connected one, the kernel marks packets with a random hash that
+   a router on this same machine would prefer to their ports when it chooses among equal routes.
+5. This module knows nothing of gateways: `aim.py` finds the streams that cross one, `gaps.py`
    says what a gap is.
 """
 
@@ -161,7 +163,7 @@ class _Sender:
     def __init__(self, direction: Direction, port: int) -> None:
         self.direction, self.port = direction.name, port
         self.socket = _socket(direction.source, port)
-        self.socket.connect((direction.sink.address, SINK_PORT))
+        self._to = (direction.sink.address, SINK_PORT)
         self.sent = array("q")
         self.received = array("q")
         self.arrived = 0
@@ -172,7 +174,7 @@ class _Sender:
         self.sent.append(time.time_ns())
         self.received.append(0)
         with contextlib.suppress(OSError):  # unreachable or full: this packet is lost
-            self.socket.send(payload)
+            self.socket.sendto(payload, self._to)
 
     def arrive(self, number: int, now_ns: int) -> None:
         if self.received[number] == 0:

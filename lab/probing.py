@@ -120,7 +120,7 @@ class Probing:
         return {
             UPSTREAM: aim.upstream(lab.host(machine.state.host), self._up, tunnels),
             DOWNSTREAM: aim.downstream(
-                lab.node("outside"), self._down, interface, aim.next_hops(lab.state)
+                lab.node("outside"), self._down, interface, aim.next_hops(lab)
             ),
         }
 

@@ -17,7 +17,6 @@ from onehop.lab import published, results
 from onehop.lab.charts import charts, render
 from onehop.lab.results import (
     OnehopResult,
-    Outage,
     Result,
     ScalingResult,
     TimelineResult,
@@ -122,18 +121,16 @@ def _scaling_tiles(result: ScalingResult) -> list[Tile]:
 
 def _timeline_tiles(result: TimelineResult) -> list[Tile]:
     found = []
-    worst = _worst([outage for outage in result.outages if outage.limit_ms is not None])
-    if worst is not None and worst.ms is not None and worst.limit_ms is not None:
+    limited = [o for o in result.outages if o.ms is not None and o.limit_ms is not None]
+    if limited:
+        worst = max(limited, key=lambda outage: outage.ms or 0.0)
+        kept = all((o.ms or 0.0) <= (o.limit_ms or 0.0) for o in limited)
         what = f"the longest outage ({worst.event})"
-        found.append(Tile(f"{worst.ms:.0f}", "ms", what, worst.ms <= worst.limit_ms))
+        found.append(Tile(f"{worst.ms:.0f}", "ms", what, kept))
     connections = result.connections
     what = f"of {connections.opened} long-lived connections broken"
     found.append(Tile(str(connections.broken), "", what, connections.broken == 0))
     return found
-
-
-def _worst(outages: Sequence[Outage]) -> Outage | None:
-    return max(outages, key=lambda outage: outage.ms or 0.0, default=None)
 
 
 def milliseconds(value: float | None) -> str:

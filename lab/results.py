@@ -90,7 +90,7 @@ class Phase(msgspec.Struct, frozen=True, kw_only=True):
 
     gateways: int
     mbit_per_s: float
-    efficiency: float | None  # None: no gateway
+    efficiency: float | None  # of the capacity, or of what is offered where that is less
     start: float
     end: float
 

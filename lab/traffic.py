@@ -7,6 +7,7 @@
    `meter.py`), not from iperf3, whose own sums are not aligned in time with one another.
 4. Congestion control is stated (cubic), because the default differs between machines and BBR's
    pauses of 200 ms would be measured as the network's.
+5. Its processes yield the cores to whatever forwards: what is short of time is then the load.
 """
 
 from __future__ import annotations
@@ -39,10 +40,13 @@ class Traffic:
         direction: LoadDirection,
         *,
         streams: int = 4,
+        offered_bps: float | None = None,
     ) -> None:
+        """`offered_bps`: the rate of all streams together; without it they take what they get."""
         self.direction, self.streams = direction, streams
         self.pairs = list(zip(machines, cycle(clients)))  # noqa: B905 (clients are fewer)
         self.ports = range(FIRST_PORT, FIRST_PORT + len(self.pairs))
+        self._rate = round(offered_bps / streams / len(self.pairs)) if offered_bps else 0
         self._servers: list[subprocess.Popen[str]] = []
         self._clients: list[subprocess.Popen[str]] = []
 
@@ -98,6 +102,7 @@ class Traffic:
         return [
             *("--client", client.address, "--port", str(port), "--parallel", str(self.streams)),
             *("--time", "0", "--interval", "0", "--congestion", "cubic", *reverse),
+            *(["--bitrate", str(self._rate)] if self._rate else []),
         ]
 
     def _connected(self, client: Node, port: int) -> bool:
@@ -106,7 +111,7 @@ class Traffic:
 
 
 def _iperf3(node: Node, arguments: list[str]) -> subprocess.Popen[str]:
-    return node.popen(["iperf3", *arguments], stdout=subprocess.DEVNULL)
+    return node.popen(["nice", "iperf3", *arguments], stdout=subprocess.DEVNULL)
 
 
 def _count(pid: int, port: int, state: str) -> int:

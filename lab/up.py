@@ -27,7 +27,7 @@ from typing import IO
 import msgspec
 
 from onehop.engine import model
-from onehop.lab import checks, outside, processes, state
+from onehop.lab import buffers, checks, outside, processes, state
 from onehop.lab.hosts import PEER_TOKEN, Host, onehop
 from onehop.lab.lab import Lab
 from onehop.lab.processes import environment
@@ -68,6 +68,7 @@ def claim() -> pathlib.Path:
     made = [path for path in MOUNT_POINTS if not os.path.isdir(path)]
     (directory / "made.json").write_bytes(msgspec.json.encode(made))
     _make_token(directory / PEER_TOKEN)
+    buffers.widen(directory)
     return directory
 
 
@@ -166,11 +167,12 @@ def start_store(lab: Lab) -> None:
 
 def apply(lab: Lab) -> None:
     """Have the store hold the lab's topology file."""
-    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store])
+    # Polite to the switches, with which it would share no machine elsewhere.
+    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store], "nice")
 
 
-def _onehop(arguments: list[str], service: str = "") -> None:
-    command = [onehop(), *arguments]
+def _onehop(arguments: list[str], *before: str, service: str = "") -> None:
+    command = [*before, onehop(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
     if done.returncode:
         raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")
@@ -213,6 +215,7 @@ def down() -> dict[str, int]:
     directory = state.home()
     was_there = directory.exists()
     killed = _kill_marked(str(directory))
+    buffers.restore(directory)
     for path in _made(directory):
         _rmdir(path)
     shutil.rmtree(directory, ignore_errors=True)

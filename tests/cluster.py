@@ -30,28 +30,35 @@ NOW_NS = 1_000_000_000
 Copy = tuple[str, bytes]
 
 
+def compiled(world: World) -> Topology:
+    topology = Topology()
+    topology.update(row for rows in world.rows.values() for row in rows.values())
+    for host in world.dead:
+        topology.set_host_alive(host, False)
+    return topology
+
+
 class Node:
     """One host."""
 
-    def __init__(self, name: str, resources: Iterable[model.Resource]) -> None:
+    def __init__(self, name: str, world: World) -> None:
         self.name = name
-        self.topology = Topology()
-        self.topology.update(resources)
-        self.datapath = Datapath(self.topology, host=name)
-        self.datapath.set_tunnel_port(TUNNEL)
+        self.topology = compiled(world)
         self.switch = FakeSwitch()
         self.switch.write(openflow.async_config())
-        self.ports: dict[int, str] = {}
-        self.devices: dict[str, OfPort] = {}
+        self.start(world)
 
-    def plug(self, world: World) -> None:
-        """Bind the exterior ports; each has its place in the topology as its number."""
+    def start(self, world: World) -> None:
+        """An agent begins: each exterior port's place in the topology is its number."""
+        self.datapath = Datapath(self.topology, host=self.name)
+        self.datapath.set_tunnel_port(TUNNEL)
+        self.devices = {TUNNEL_DEVICE: OfPort(TUNNEL_DEVICE, TUNNEL, True, True)}
+        self.ports: dict[int, str] = {}
         for number, port in enumerate(world.all(model.Port), 1):
             if port.host == self.name:
                 self.ports[number] = port.name
                 self.devices[port.interface] = OfPort(port.interface, number, True, True)
                 self.datapath.bind(port.name, number)
-        self.devices[TUNNEL_DEVICE] = OfPort(TUNNEL_DEVICE, TUNNEL, True, True)
         self.reconcile(world)
 
     def reconcile(self, world: World) -> None:
@@ -71,10 +78,8 @@ class Cluster:
 
     def __init__(self, scene: Scene) -> None:
         self.world = World(scene.resources)
-        self.nodes = {name: Node(name, scene.resources) for name in HOSTS}
+        self.nodes = {name: Node(name, self.world) for name in HOSTS}
         self.addresses = {host.tunnel_address: host.name for host in scene.topology.hosts}
-        for node in self.nodes.values():
-            node.plug(self.world)
 
     def send(self, in_port: str, packet: bytes) -> set[Copy]:
         """A packet comes in; every copy that leaves anywhere in the end."""
@@ -90,9 +95,23 @@ class Cluster:
         self._tell(port.host, got.effects)
         return left
 
+    def restart(self, name: str, missed: Change) -> None:
+        """An agent dies and comes back; while it is away, `missed` happens."""
+        apply(self.world, missed)
+        gone = self.nodes.pop(name)
+        self._spread(missed)
+        self.nodes[name] = gone
+        gone.topology = compiled(self.world)
+        gone.start(self.world)
+        gone.switch.write(gone.datapath.stats_request(1, 0, 1))
+        gone.switch.write(gone.datapath.adopt(gone.switch.heard(), NOW_NS))
+
     def apply(self, change: Change) -> None:
         """Everybody is told of `change`."""
         apply(self.world, change)
+        self._spread(change)
+
+    def _spread(self, change: Change) -> None:
         for node in self.nodes.values():
             tags = set(node.topology.update(change.put, change.remove))
             for host, alive in ((change.dies, False), (change.lives, True)):

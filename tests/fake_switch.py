@@ -17,6 +17,7 @@ from ryu.ofproto import ofproto_v1_3_parser as parser13
 
 NO_BUFFER = 0xFFFFFFFF
 CONTROLLER, TABLE = ofproto_v1_3.OFPP_CONTROLLER, ofproto_v1_3.OFPP_TABLE
+IN_PORT = ofproto_v1_3.OFPP_IN_PORT
 TTL_REASON = ofproto_v1_3.OFPR_INVALID_TTL
 FLOW_STATS_PARTS = 100  # flows in one part of an answer
 
@@ -160,6 +161,8 @@ class FakeSwitch:
                     self._packet_in(in_port, data, reason, cookie, metadata)
                 case parser13.OFPActionOutput(port=port) if port == TABLE:
                     self.outs += self.receive(in_port, data)
+                case parser13.OFPActionOutput(port=port) if port == IN_PORT:
+                    self.outs.append(Out(in_port, data))
                 case parser13.OFPActionOutput(port=port):
                     assert port not in (0, in_port), f"output to {port} is dropped by a switch"
                     self.outs.append(Out(port, data, **tunnel))
@@ -240,6 +243,10 @@ def _ip_fields(ip: frames.Ip) -> dict[str, Any]:
     return fields
 
 
+ARP = {"arp_op": (20, 2), "arp_sha": (22, 6), "arp_spa": (28, 4), "arp_tha": (32, 6),
+       "arp_tpa": (38, 4)}  # place and size in an untagged frame  # fmt: skip
+
+
 def write(data: bytes, field: str, value: Any) -> bytes:
     """The packet with another `field`, checksums made anew."""
     match field:
@@ -247,6 +254,9 @@ def write(data: bytes, field: str, value: Any) -> bytes:
             return frames.mac_bytes(value) + data[6:]
         case "eth_src":
             return data[:6] + frames.mac_bytes(value) + data[12:]
+        case _ if field in ARP:
+            at, size = ARP[field]
+            return data[:at] + _bits(value).to_bytes(size, "big") + data[at + size :]
         case "ttl":
             frame = frames.decode(data)
             assert frame is not None

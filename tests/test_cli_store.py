@@ -7,11 +7,11 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from stores import close_stores, opened  # noqa: F401
 from typer.testing import CliRunner, Result
 
 from onehop.controller.cli import app
 from onehop.controller.store import server
-from onehop.controller.store.client import Store
 from onehop.engine import model
 from onehop.engine.model import Bridge, Host, Port, PortStatus, Topology, load
 
@@ -63,7 +63,7 @@ def test_what_changed_is_told_in_json(remote: str) -> None:
 
 
 def test_state_is_shown_on_request(remote: str) -> None:
-    store = Store(remote)
+    store = opened(remote)
     store.apply(Topology.of([Host(name="h", tunnel_address="1.2.3.4"), Bridge(name="b"),
                              Port(name="p", device="b", host="h", interface="i")]))  # fmt: skip
     store.put([PortStatus(host="h", port="p", up=False)])
@@ -101,7 +101,7 @@ def test_a_server_runs_in_the_foreground_until_it_is_stopped(directory: pathlib.
     process = subprocess.Popen(
         [sys.executable, "-c", code, "store", "run", "--directory", directory, "--remote", remote]
     )
-    Store(remote).until_connected(20)
+    opened(remote).until_connected(20)
     assert server.running(directory) == process.pid
     assert onehop("store", "stop", "--directory", directory).exit_code == 0
     assert process.wait(10) is not None

@@ -65,7 +65,9 @@ def test_published_figures_are_labelled_as_such() -> None:
     midonet = [row for row in rows if "MidoNet" in row]
     assert len(midonet) == len(published.MIDONET)
     assert all("published" in row for row in midonet)
-    assert all("bound by design" in row for row in rows if "Neutron" in row)
+    assert all("bound by design" in row for row in rows if "Neutron L3 HA" in row)
+    (neutron,) = (row for row in rows if "Neutron with OVS" in row)
+    assert "published" in neutron and "0.29" in neutron
 
 
 def test_a_failed_check_is_seen_at_once() -> None:

@@ -10,7 +10,7 @@ from cluster import Cluster, Copy
 from hypothesis import given
 from hypothesis import strategies as st
 from oracle import Outcome, judge
-from strategies import Scene, scenes
+from strategies import HOSTS, Scene, scenes, seldom
 from test_oracle_walk import thorough
 from traffic import packets
 
@@ -38,7 +38,11 @@ def test_what_leaves_is_what_should_whatever_flows_there_are(
             right = judge(cluster.world, in_port, packet)
             left = cluster.send(in_port, packet)
             assert any(agrees(left, outcome) for outcome in right), (in_port, left, right)
-        cluster.apply(choose.draw(steady_changes(scene, cluster)))
+        change = choose.draw(steady_changes(scene, cluster))
+        if choose.draw(seldom):
+            cluster.restart(choose.draw(st.sampled_from(HOSTS)), change)
+        else:
+            cluster.apply(change)
 
 
 @st.composite

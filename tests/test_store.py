@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 import pytest
+from stores import close_stores, opened  # noqa: F401
 
 from onehop.controller.store import server
 from onehop.controller.store.client import Step, Store, StoreError
@@ -111,7 +112,7 @@ def connect(remote: str) -> Iterator[Callable[[], Store]]:
     stores: list[Store] = []
 
     def one_more() -> Store:
-        stores.append(Store(remote))
+        stores.append(opened(remote))
         stores[-1].until_connected(DEADLINE_S)
         return stores[-1]
 
@@ -263,8 +264,8 @@ def test_state_of_every_kind_reads_back(stores: list[Store]) -> None:
 
 
 def test_putting_before_the_connection_stands_is_written_later(remote: str) -> None:
-    Store(remote).apply(TOPOLOGY)
-    store = Store(remote)
+    opened(remote).apply(TOPOLOGY)
+    store = opened(remote)
     assert not store.synced and store.run() is None
     store.put(STATE)
     store.flush(DEADLINE_S)
@@ -319,7 +320,7 @@ def test_state_that_the_store_refuses_is_dropped_and_the_rest_is_written(
     stores: list[Store],
 ) -> None:
     writer, reader = stores
-    other, also = Store(writer.remote), Store(writer.remote)
+    other, also = opened(writer.remote), opened(writer.remote)
     for store in (other, also):
         store.until_connected(DEADLINE_S)
     other.apply(without(TOPOLOGY, "vm", "g"))
@@ -440,7 +441,7 @@ def test_a_killed_server_loses_nothing_that_was_committed(
 
 def test_without_a_server_an_application_ends_with_an_error(tmp_path: pathlib.Path) -> None:
     with pytest.raises(StoreError, match="does not answer"):
-        Store(f"unix:{tmp_path}/none.sock").apply(TOPOLOGY, timeout_s=0.1)
+        opened(f"unix:{tmp_path}/none.sock").apply(TOPOLOGY, timeout_s=0.1)
 
 
 def test_a_second_server_over_the_same_files_is_refused(
@@ -448,7 +449,7 @@ def test_a_second_server_over_the_same_files_is_refused(
 ) -> None:
     with pytest.raises(server.ServerError):
         server.start(directory, [remote])
-    Store(remote).apply(TOPOLOGY)
+    opened(remote).apply(TOPOLOGY)
 
 
 def test_stopping_leaves_other_processes_alone(directory: pathlib.Path) -> None:
@@ -459,7 +460,7 @@ def test_stopping_leaves_other_processes_alone(directory: pathlib.Path) -> None:
 
 def test_a_store_listens_on_tcp_too(directory: pathlib.Path) -> None:
     server.start(directory, [f"unix:{directory}/store.sock", "tcp:127.0.0.1:16640"])
-    store = Store("tcp:127.0.0.1:16640")
+    store = opened("tcp:127.0.0.1:16640")
     store.apply(TOPOLOGY)
     store.close()
 
@@ -467,13 +468,13 @@ def test_a_store_listens_on_tcp_too(directory: pathlib.Path) -> None:
 def test_a_file_with_another_schema_is_converted(
     directory: pathlib.Path, remote: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Store(remote).apply(TOPOLOGY)
+    opened(remote).apply(TOPOLOGY)
     server.stop(directory)
     newer = schema() | {"cksum": "1 1", "version": "1.0.1"}
     newer["tables"]["Host"]["columns"]["more"] = {"type": "string"}
     monkeypatch.setattr(server, "schema", lambda: newer)
     server.start(directory, [remote])
-    store = Store(remote)
+    store = opened(remote)
     store.until_connected(DEADLINE_S)
     assert len(list(store.topology())) == len(list(TOPOLOGY))
 
@@ -536,14 +537,14 @@ def test_a_row_that_makes_no_sense_counts_as_absent(stores: list[Store], remote:
 
 def test_others_may_write_while_much_is_read(remote: str) -> None:
     hosts = [Host(name=f"h{n}", tunnel_address=f"10.0.{n >> 8}.{n & 255}") for n in range(1, 400)]
-    Store(remote).apply(Topology(hosts=tuple(hosts)))
+    opened(remote).apply(Topology(hosts=tuple(hosts)))
     pauses: list[int] = []
 
     def pause() -> None:
         pauses.append(len(pauses))
         store.put([HostStatus(host="h1", heartbeat_s=float(len(pauses)))])
 
-    store = Store(remote, pause)
+    store = opened(remote, pause)
     store.until_connected(DEADLINE_S)
     assert len(next_step(store).put) >= len(hosts)
     store.flush(DEADLINE_S)

@@ -27,14 +27,16 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, assert_never
 
 from onehop.controller.agent import events, messages, rows, statics, tunnels
+from onehop.controller.agent.answers import answers
 from onehop.controller.agent.config import Settings
-from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, desired
+from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, StaticFlow, desired
 from onehop.controller.agent.events import Command, Event, OfPort
 from onehop.controller.agent.liveness import Liveness
 from onehop.controller.agent.metrics import OFF, ChannelStatus, Status
 from onehop.controller.agent.packets import Packets
 from onehop.engine import openflow
 from onehop.engine.model import STATED, HostStatus, LearnedRoute, Neighbor, PortStatus, Resource
+from onehop.engine.simulate import Simulator
 from onehop.engine.topology import Topology
 
 STATED_KINDS = frozenset(kind.KIND for kind in STATED)
@@ -84,6 +86,8 @@ class Core:
         self._bound: dict[str, int] = {}  # virtual port -> number
         self._carrier: dict[str, bool] = {}  # what each uplink's FRR was told
         self._statics: set[int] = set()  # cookies of static flows in the switch
+        self._answers: list[StaticFlow] = []
+        self._answers_due = True  # what they follow from has changed
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
         self._fetch_by_ns = 0  # until then other hosts' state is waited for
@@ -218,6 +222,7 @@ class Core:
 
     def _settle(self, now_ns: int) -> None:
         """Draw every conclusion from the topology and the ports."""
+        self._answers_due = True
         if self.state is None or not self.switch_connected:
             return
         self._notice_hosts(self.state, now_ns)
@@ -271,9 +276,15 @@ class Core:
             self._carrier[uplink.port] = up
 
     def _install_statics(self, state: Desired) -> None:
-        flows = statics.wanted(state, self.snapshot, self.ports)
+        flows = statics.wanted(state, self.snapshot, self.ports, self._answers)
         self.packets.send(statics.changes(self._statics, flows))
         self._statics = set(flows)
+
+    def _find_answers(self, state: Desired) -> None:
+        """Look what the engine answers to ARP now."""
+        self._answers_due = False
+        engine = Simulator(self.topology, seed=self.settings.seed)
+        self._answers = answers(state.host, self.snapshot, self.ports, engine)
 
     # From WAITING to LIVE
 
@@ -319,6 +330,8 @@ class Core:
         else:
             self._serve(serving=False)
             self._fetch_by_ns = now_ns + FETCH_NS if self.settings.peer_token_file else 0
+        if self.state:
+            self._find_answers(self.state)
         self._publish_routes(now_ns)
         self._settle(now_ns)
         self.packets.count(now_ns)
@@ -377,6 +390,9 @@ class Core:
             return
         self._welcome(now_ns)
         self.packets.tick(now_ns)
+        if self._answers_due:
+            self._find_answers(self.state)
+            self._install_statics(self.state)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
         if clock_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = clock_s

@@ -28,6 +28,7 @@ from onehop.engine.model import (
 
 Snapshot = Mapping[str, Mapping[str, Resource]]  # kind -> name -> resource
 T = TypeVar("T", bound=Resource)
+Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
 
 TUNNEL_DEVICE = "onehop-vx"  # the flow-based tunnel port of br-int
 
@@ -75,7 +76,7 @@ class StaticFlow(msgspec.Struct, frozen=True):
 
     priority: int
     match: tuple[tuple[str, int | str], ...]  # ("in_port", 3), ("eth_type", 0x806), ...
-    actions: tuple[tuple[str] | tuple[str, int], ...]  # ("output", 3) or ("controller",)
+    actions: tuple[Action, ...]  # ("output", 3), ("controller",), ("set", "arp_op", 2)
 
 
 def desired(host: str, snapshot: Snapshot) -> Desired | None:
@@ -100,6 +101,13 @@ def local_ports(host: str, snapshot: Snapshot) -> list[Port]:
     """The exterior ports that `host` has the interfaces of."""
     ports = _all(snapshot, Port).values()
     found = [p for p in ports if p.host == host and p.interface]
+    return sorted(found, key=lambda port: port.name)
+
+
+def ports_of(device: str | None, snapshot: Snapshot) -> list[Port]:
+    """The ports of `device`, or of all devices."""
+    ports = _all(snapshot, Port).values()
+    found = [port for port in ports if device in (None, port.device)]
     return sorted(found, key=lambda port: port.name)
 
 

@@ -29,6 +29,7 @@ DAEMONS = ("zebra", "bfdd", "bgpd")  # in the order of their start
 BINARIES = Path("/usr/lib/frr")
 CRASHES = Path("/var/tmp/frr")
 USER = "frr"
+PRIORITY = "-10"  # BFD must be punctual, however loaded this host is
 SOCKET_PATH_BYTES = 107  # sun_path less the final zero
 START_S, STOP_S, POLL_S = 10.0, 2.0, 0.01
 Record = list[tuple[str, Block, tuple[str, ...]]]  # daemon, block, lines
@@ -147,7 +148,7 @@ class Frr:
         if name == "bfdd":
             files += ["--bfdctl", str(folder / "bfdd.sock")]
         options = ["-d", "-P", "0", "--log-level", "warnings"]  # -P 0: no TCP terminal
-        return [str(BINARIES / name), *options, *files]
+        return ["nice", "-n", PRIORITY, str(BINARIES / name), *options, *files]
 
     def _pid(self, name: str) -> int | None:
         """The process that the PID file names, if it is this daemon of ours."""

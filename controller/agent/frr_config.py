@@ -23,8 +23,8 @@ ZEBRA: Blocks = {(): ("no ip forwarding", "no ipv6 forwarding", "no zebra nextho
 BFDD: Blocks = {
     ("bfd", "profile onehop"): (
         "detect-multiplier 3",
-        "receive-interval 50",
-        "transmit-interval 50",
+        "receive-interval 80",
+        "transmit-interval 80",
     )
 }
 

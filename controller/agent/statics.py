@@ -25,7 +25,9 @@ LOCAL = 0xFFFFFFFE  # the bridge's own device
 ALL_BITS = (1 << 64) - 1
 
 
-def wanted(state: Desired, snapshot: Snapshot, ports: Ports) -> dict[int, StaticFlow]:
+def wanted(
+    state: Desired, snapshot: Snapshot, ports: Ports, more: Iterable[StaticFlow] = ()
+) -> dict[int, StaticFlow]:
     """The static flows that should be there, by cookie."""
     flows = [
         StaticFlow(MISS, (), (("controller",),)),
@@ -33,6 +35,7 @@ def wanted(state: Desired, snapshot: Snapshot, ports: Ports) -> dict[int, Static
         *_tunnel(state, snapshot, ports),
         *_watching(state, ports),
         *_uplinks(state, ports),
+        *more,
     ]
     return {cookie(flow): flow for flow in flows}
 

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, Peer
 from onehop.controller.agent.switch import SwitchPort, device_name
@@ -35,11 +35,6 @@ def ports(desired: Desired, *, serving: bool | None = True) -> list[SwitchPort]:
 def watch_device(host: str) -> str:
     """The device whose BFD watches `host`."""
     return device_name("bfd-", host)
-
-
-def isolated(alive: Mapping[str, bool]) -> bool:
-    """Whether none of the hosts that BFD watches (host -> session is up) can be reached."""
-    return bool(alive) and not any(alive.values())
 
 
 def _watch(peer: Peer, serving: bool | None) -> SwitchPort:

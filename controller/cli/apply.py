@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -31,7 +32,8 @@ def apply(
     from onehop.controller.store.client import Store
 
     topology = _read(file)
-    put, remove = Store(store).apply(topology, timeout_s)
+    with contextlib.closing(Store(store)) as client:
+        put, remove = client.apply(topology, timeout_s)
     changed = [(resource.KIND, resource.name) for resource in put]
     if as_json:
         print_json({"put": _plain(changed), "removed": _plain(remove)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import sys
@@ -80,11 +81,12 @@ def dump(
     from onehop.engine.model import KINDS, STATE, dump
 
     client = Store(store)
-    client.until_connected(timeout_s)
+    with contextlib.closing(client):
+        client.until_connected(timeout_s)
+        topology, held = client.topology(), client.snapshot()
     if not (as_json or state):
-        typer.echo(dump(client.topology()), nl=False)
+        typer.echo(dump(topology), nl=False)
         return
-    held = client.snapshot()
     shown = [kind for kind in KINDS.values() if state or kind not in STATE]
     print_json({kind.PLURAL: list(held[kind.KIND].values()) for kind in shown})
 

@@ -3,7 +3,8 @@
     g1 g2 g3 ──(+ g4)── g1 g2 g3 g4 ──(- g1)── g2 g3 g4 ──(+ g1, - g4)── as it was
 
 Joining and leaving are what an operator would do: a topology file that states one gateway more,
-or one less, is applied.  Whoever leaves is drained first.
+or one less, is applied.  Whoever leaves is drained first.  The load is a part of the first
+uplinks' capacity, so that the gateways may share it as they like and all of it must arrive.
 """
 
 from __future__ import annotations
@@ -24,11 +25,13 @@ from onehop.lab.scenarios.failover import (
     check_outage,
     check_phase,
 )
-from onehop.lab.scenarios.load import Load
+from onehop.lab.scenarios.load import Load, putting_back
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
 from onehop.lab.topo import MAX_GATEWAYS
 from onehop.lab.traffic import LoadDirection
+
+OFFERED = 0.6  # of the capacity of the gateways that are there at first
 
 
 def run(
@@ -39,8 +42,11 @@ def run(
     before = [gateway.name for gateway in lab.gateways]
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
-        stack.callback(restore, lab, before)
-        load = stack.enter_context(Load(lab, screen, directory, direction, streams))
+        stack.enter_context(putting_back(lambda: restore(lab, before)))
+        offered_bps = OFFERED * len(before) * lab.state.options.uplink_mbit * 1e6
+        load = stack.enter_context(
+            Load(lab, screen, directory, direction, streams, offered_bps=offered_bps)
+        )
         show = _Show(load, lab, before)
         show.all_of_it()
         outcome = load.finish()
@@ -87,7 +93,6 @@ class _Show:
     def _event(self, what: str, job: Callable[[], object]) -> None:
         self.load.aim(self.used)
         self._told.append((self.load.recorder.event(what), what, list(self.used)))
-        self.load.screen.doing(what)
         self.load.recorder.during(job)
 
     def outages(self) -> tuple[Outage, ...]:

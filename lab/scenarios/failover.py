@@ -19,7 +19,7 @@ from pathlib import Path
 from onehop.lab.gateways import Gateway, How
 from onehop.lab.lab import Lab
 from onehop.lab.results import Check, Connections, FailoverResult, Outage, Phase, counted, header
-from onehop.lab.scenarios.load import Load
+from onehop.lab.scenarios.load import Load, putting_back
 from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection
 
@@ -42,7 +42,7 @@ def run(
     started_s = time.time()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
-        stack.callback(_restore, lab)
+        stack.enter_context(putting_back(lambda: _restore(lab)))
         load = stack.enter_context(Load(lab, screen, directory, direction, streams))
         show = _Show(load, lab.gateways, how)
         show.all_of_it()
@@ -126,7 +126,8 @@ class _Show:
         )
 
     def _started(self, at_ns: int, end_ns: int, name: str, used: list[str]) -> Outage:
-        found = self.load.probing.longest_gaps(at_ns, end_ns, used)
+        known = used or [gateway.name for gateway in self.gateways]  # aimed while one was left
+        found = self.load.probing.longest_gaps(at_ns, end_ns, known)
         return Outage(
             event=f"{name} back",
             ms=found.ms,

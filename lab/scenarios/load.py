@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from onehop.lab.lab import Lab
@@ -33,13 +33,24 @@ class Load:
     AFTER_NONE_S = 7.0  # TCP waits longer and longer while nothing answers: up to 6.4 s by then
 
     def __init__(
-        self, lab: Lab, screen: Screen, directory: Path, direction: LoadDirection, streams: int
+        self,
+        lab: Lab,
+        screen: Screen,
+        directory: Path,
+        direction: LoadDirection,
+        streams: int,
+        *,
+        offered_bps: float | None = None,
     ) -> None:
+        """Without `offered_bps` the load takes all that the uplinks give."""
         self.lab, self.screen = lab, screen
         self.uplink_bps = lab.state.options.uplink_mbit * 1e6
         self._directory = directory
         self._stack = ExitStack()
-        self._traffic = Traffic(lab.machines, lab.clients, direction, streams=streams)
+        self._offered_bps = offered_bps
+        self._traffic = Traffic(
+            lab.machines, lab.clients, direction, streams=streams, offered_bps=offered_bps
+        )
 
     def __enter__(self) -> Load:
         with ExitStack() as stack:
@@ -80,10 +91,14 @@ class Load:
         return Phase(
             gateways=number,
             mbit_per_s=round(rate.bps / 1e6, 1),
-            efficiency=round(rate.bps / (number * self.uplink_bps), 4) if number else None,
+            efficiency=round(rate.bps / self._wanted_bps(number), 4) if number else None,
             start=self.recorder.t(first.at_ns),
             end=self.recorder.t(last.at_ns),
         )
+
+    def _wanted_bps(self, gateways: int) -> float:
+        capacity = gateways * self.uplink_bps
+        return min(self._offered_bps, capacity) if self._offered_bps else capacity
 
     def aim(self, gateways: Collection[str]) -> None:
         """Have a probe stream of each direction cross each of these gateways."""
@@ -114,6 +129,18 @@ class Load:
             broken=outcome.broken,
             silence_ms=round(outcome.silence_ms, 1),
         )
+
+
+@contextmanager
+def putting_back(restore: Callable[[], None]) -> Iterator[None]:
+    """Call `restore` in the end; where the block failed, its error is the one that is told."""
+    try:
+        yield
+    except BaseException:
+        with suppress(LabError):
+            restore()
+        raise
+    restore()
 
 
 def pairs(lab: Lab) -> list[Pair]:

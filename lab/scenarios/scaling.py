@@ -11,8 +11,10 @@ shaped rate of the uplinks in use.  A full segment's headers take 0.7 % of it at
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from onehop.lab import aim
+from onehop.lab.checks import eventually
 from onehop.lab.lab import Lab
 from onehop.lab.meter import Meter, between
 from onehop.lab.recorder import Recorder
@@ -46,13 +48,24 @@ def run(
             screen.doing(f"{counted(number)}: waiting until exactly these are used")
             if number > 1:
                 gateway.start()
-            lab.wait_ready(READY_S, [used.name for used in gateways[:number]])
+            wait_used(lab, [used.name for used in gateways[:number]])
             for direction in DIRECTIONS:
                 points.append(measure(lab, screen, number, direction, streams, ramp_s, window_s))
     finally:
         for gateway in gateways[1:]:
             gateway.start()
     return ScalingResult(points=tuple(points), **header("scaling", lab, checks(points), started_s))
+
+
+def wait_used(lab: Lab, names: Collection[str]) -> None:
+    """Until exactly these gateways are used, in both directions."""
+    lab.wait_ready(READY_S, list(names))
+    wanted = set(names)
+    eventually(lambda: _stray(wanted, aim.returning(lab)), READY_S)
+
+
+def _stray(wanted: set[str], used: set[str]) -> str:
+    return "" if wanted == used else f"the outside uses {sorted(used)}, not {sorted(wanted)}"
 
 
 def measure(

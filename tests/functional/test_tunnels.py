@@ -54,9 +54,3 @@ def test_bfd_sees_a_far_host_start_serving_stop_and_come_back(net: Net) -> None:
         until(sees(up=False), "frozen")
         ovs_b.signal("ovs-vswitchd", signal.SIGCONT)
         until(sees(up=True), "back")
-
-
-def test_host_is_isolated_when_it_reaches_none_of_those_it_watches() -> None:
-    assert tunnels.isolated({"a": False, "b": False})
-    assert not tunnels.isolated({"a": False, "b": True})
-    assert not tunnels.isolated({})
