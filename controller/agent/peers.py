@@ -153,9 +153,10 @@ class Peers:
         reads, writes = self._interests()
         ready, writable, _ = select.select(list(reads), list(writes), [], self._pause_s(timeout_s))
         now_ns = time.monotonic_ns()
-        for sock in ready:
+        # eventlet's select may answer late, with sockets of an earlier call: these mean nothing.
+        for sock in reads.keys() & ready:
             self._readable(sock, reads[sock], now_ns)
-        for sock in writable:
+        for sock in writes.keys() & writable:
             self._writable(writes[sock])
         self._tick(now_ns)
 
