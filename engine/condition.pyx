@@ -7,13 +7,13 @@ from onehop.engine.chain cimport (
     C_DST, C_DST_GROUP, C_DST_MAC, C_DST_PORTS, C_ETHER_TYPE, C_FORWARD, C_FRAGMENT, C_ICMP_CODE,
     C_ICMP_TYPE, C_IN_GROUP, C_IN_PORTS, C_OUT_GROUP, C_OUT_PORTS, C_PROTOCOL, C_RETURN, C_SRC,
     C_SRC_GROUP, C_SRC_MAC, C_SRC_PORTS, C_TOS, C_TRAVERSED, C_VLAN, FRAGMENT_FIRST,
-    FRAGMENT_LATER, FRAGMENT_NONE, STAGE_ADDRESSES, STAGE_L4, STAGE_PORTS, STAGE_TYPES, Rule,
+    FRAGMENT_LATER, STAGE_ADDRESSES, STAGE_L4, STAGE_PORTS, STAGE_TYPES, Rule,
     Shape, Slot, address_set_has, port_set_has, shape_seed, slot_find, stage_hash,
 )
 from onehop.engine.connections cimport connection
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_FIRST, FRAG_LATER, FRAG_NO, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP,
-    IP_UDP, VLAN_PRESENT,
+    IP_UDP, FlowKey,
 )
 from onehop.engine.state cimport D_FORWARD, D_RETURN
 from onehop.engine.walk cimport (
@@ -242,15 +242,17 @@ cdef bint is_fragment(Walk* walk, const Rule* rule) noexcept nogil:
 
 
 cdef bint meets_macs(Walk* walk, const Rule* rule) noexcept nogil:
+    cdef const FlowKey* key = &walk.pkt.key
+    cdef bint is_met
     if rule.conditions & C_SRC_MAC:
         see_eth_src_bits(walk, rule.src_mac_mask)
-        if not agrees(rule, C_SRC_MAC, is_mac(
-            walk.pkt.key.eth_src, rule.values.src_mac, rule.src_mac_mask)):
+        is_met = is_mac(key.eth_src, rule.values.src_mac, rule.src_mac_mask)
+        if not agrees(rule, C_SRC_MAC, is_met):
             return False
     if rule.conditions & C_DST_MAC:
         see_eth_dst_bits(walk, rule.dst_mac_mask)
-        return agrees(rule, C_DST_MAC, is_mac(
-            walk.pkt.key.eth_dst, rule.values.dst_mac, rule.dst_mac_mask))
+        return agrees(
+            rule, C_DST_MAC, is_mac(key.eth_dst, rule.values.dst_mac, rule.dst_mac_mask))
     return True
 
 

@@ -238,7 +238,7 @@ cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil:
     if walk.is_crafted:
         return True
     if walk.out.n_created == MAX_CREATED:
-        walk.out.is_overfull = 1
+        walk.out.is_overfull |= not walk.is_flooding
         return False
     created = &walk.out.created[walk.out.n_created]
     created[0] = entry[0]

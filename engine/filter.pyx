@@ -2,18 +2,15 @@
 
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.chain cimport (
-    DO_ACCEPT, DO_DNAT, DO_DROP, DO_JUMP, DO_REJECT, DO_RETURN, DO_REVERSE_DNAT, DO_REVERSE_SNAT,
-    DO_SNAT, THEN_CONTINUE, THEN_RETURN, Chain, Rule, Values,
+    DO_ACCEPT, DO_DROP, DO_JUMP, DO_REJECT, DO_RETURN, Chain, Rule, Values,
 )
 from onehop.engine.condition cimport fill_values, next_rule
 from onehop.engine.craft cimport PROHIBITED, icmp_error, may_send_error
 from onehop.engine.guard cimport is_honest, may_receive, may_send
-from onehop.engine.packet cimport (
-    ETH_IPV4, ETH_IPV6, FRAG_NO, IP_TCP, Packet,
-)
+from onehop.engine.packet cimport ETH_IPV4, ETH_IPV6, FRAG_NO, IP_TCP, Packet
 from onehop.engine.port cimport emit
 from onehop.engine.reset cimport tcp_reset
-from onehop.engine.topology cimport DEVICE_ROUTER, Address, Device, Port
+from onehop.engine.topology cimport Device, Port
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, R_FILTERED, R_GUARDED, R_REFUSED, R_SPOOFED,
 )

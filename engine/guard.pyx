@@ -2,7 +2,7 @@
 
 from libc.string cimport memcmp
 
-from onehop.engine.cdefs cimport NONE, uint8_t, uint16_t, uint32_t
+from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
 from onehop.engine.connections cimport connection
 from onehop.engine.filter cimport F_ACCEPT, ask_chain
 from onehop.engine.packet cimport (
@@ -11,7 +11,8 @@ from onehop.engine.packet cimport (
 from onehop.engine.state cimport D_RETURN
 from onehop.engine.topology cimport Allowed
 from onehop.engine.walk cimport (
-    add_tag, see_eth_src, see_eth_type, see_frag, see_group_bit, see_ip_src, see_proto, see_tp_dst, see_tp_src,
+    see_eth_src, see_eth_type, see_frag, see_group_bit, see_ip_src, see_proto, see_tp_dst,
+    see_tp_src,
 )
 
 cdef enum:

@@ -17,7 +17,7 @@ from onehop.engine.openflow cimport (
 from onehop.engine.oxm cimport Match, normalise, read_match
 from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
-from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
+from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire, state_tag
 from onehop.engine.state_codec cimport message_merge
 from onehop.engine.tagged cimport Tagged, tagged_find
 from onehop.engine.translate cimport ofport_of, translate
@@ -36,6 +36,7 @@ cdef int hot_obey(
     cdef Verdict* verdict = &hot.verdict
     if verdict.kind == FORWARD and not keep(&hot.keeper, hot.topo, verdict, now):
         refuse(verdict)
+    review_created(hot, now)
     hot.counts[<int>N_DROPPED + verdict.kind] += 1
     if verdict.kind != FORWARD and verdict.reason < N_REASONS:
         hot.reasons[verdict.reason] += 1
@@ -55,6 +56,14 @@ cdef void refuse(Verdict* verdict) noexcept nogil:
     verdict.kind, verdict.reason = DROP, R_STATE_FULL
     verdict.cacheable = 0
     verdict.n_actions = verdict.n_created = verdict.n_used = 0
+
+
+cdef int review_created(Hot* hot, nsec_t now) except -1 nogil:
+    """What was dropped for want of the connection passes from now on."""
+    cdef uint32_t i
+    for i in range(hot.verdict.n_created):
+        hot_review_tag(hot, state_tag(hot.keeper.table, &hot.verdict.created[i].key), now)
+    return 0
 
 
 cdef int hot_emit(Hot* hot) except -1 nogil:

@@ -35,8 +35,8 @@ from onehop.engine.model import LearnedMac, Neighbor, Port as PortResource
 from onehop.engine.sharing import Sharing
 
 ORDER = (
-    "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac", "neighbor",
-    "prefix",
+    "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac",
+    "neighbor", "prefix",
 )
 ROUTE_KINDS = {
     "normal": ROUTE_NORMAL, "blackhole": ROUTE_BLACKHOLE, "reject": ROUTE_REJECT,

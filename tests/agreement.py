@@ -77,7 +77,8 @@ def _copies(world: World, packet: bytes, actions: Iterable[Action]) -> set[Copy]
 
 def _flooded(world: World, action: Action) -> Iterable[str]:
     for port in world.ports(str(action.value)):
-        if world.is_exterior(port) and world.is_active(port) and port.name != action.except_port:
+        is_meant = port.name != action.except_port and action.host in ("", port.host)
+        if is_meant and world.is_exterior(port) and world.is_active(port):
             yield port.name
 
 

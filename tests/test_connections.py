@@ -7,7 +7,7 @@ import struct
 import msgspec
 import pytest
 from fake_switch import FakeSwitch, Out
-from rig import GUEST, MAC1, MAC2, TUNNEL, VM1, VM3, Rig, network
+from rig import GUEST, MAC1, MAC2, MAC3, TUNNEL, VM1, VM3, Rig, machine, network
 from ryu.lib.packet import icmp, ipv4, tcp, udp
 from samples import built, ether_between
 
@@ -108,6 +108,22 @@ def back(payload: object, body: bytes = b"hello") -> bytes:
     )  # fmt: skip
 
 
+def between(sender: int, receiver: int, payload: object) -> bytes:
+    """From one machine to another, by their numbers."""
+    macs = {1: MAC1, 2: MAC2, 3: MAC3}
+    return built(
+        ether_between(macs[sender], macs[receiver], 0x0800),
+        ipv4.ipv4(
+            src=f"10.0.0.{sender}", dst=f"10.0.0.{receiver}", proto=protocol(payload), ttl=64
+        ),
+        payload, b"hello",
+    )  # fmt: skip
+
+
+def octets(mac: str) -> bytes:
+    return bytes.fromhex(mac.replace(":", ""))
+
+
 def protocol(payload: object) -> int:
     return {udp.udp: 17, tcp.tcp: 6, icmp.icmp: 1}[type(payload)]
 
@@ -150,6 +166,14 @@ def test_what_was_dropped_passes_as_soon_as_a_peer_tells_of_the_connection() -> 
     h1.send(ASK)
     h2.hear(h1)
     assert h2.send(REPLY, VM2)
+
+
+def test_what_was_dropped_passes_as_soon_as_the_same_host_opens_the_connection() -> None:
+    h1, _ = hosts()
+    ask, reply = between(1, 3, udp.udp(1000, 2000)), between(3, 1, udp.udp(2000, 1000))
+    assert h1.send(reply, VM3) == []
+    assert h1.send(ask)
+    assert h1.send(reply, VM3)
 
 
 def test_a_connection_is_told_before_its_packet_leaves() -> None:
@@ -278,6 +302,22 @@ def test_an_error_about_a_connection_passes_and_about_nothing_does_not() -> None
 
 
 # Bounds and restarts
+
+
+def test_a_flood_reaches_more_guarded_machines_than_one_packet_opens_connections() -> None:
+    rules = (SecurityRule(direction="ingress", protocol="udp"),)
+    many = [
+        msgspec.structs.replace(
+            machine(f"m{n}", "h1", n, f"02:00:00:00:01:{n:02x}"), security_groups=("any",)
+        )
+        for n in range(10, 50)
+    ]
+    h1 = Host("h1", [*guarded(), SecurityGroup(name="any", rules=rules), *many])
+    for port in many:
+        h1.datapath.bind(port.name, int(port.tunnel_key))
+    ask = between(1, 2, udp.udp(1000, 2000)).replace(octets(MAC2), octets("02:00:00:00:00:77"))
+    reached = {out.port for out in h1.send(ask)}
+    assert reached >= {port.tunnel_key for port in many}
 
 
 def test_a_connection_that_there_is_no_room_for_is_refused_and_old_ones_go_on() -> None:

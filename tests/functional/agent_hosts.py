@@ -41,9 +41,9 @@ class World:
         self.store = f"unix:{net.folder}/store.sock"
         self.start_store()
         stack.callback(self.stop_store)
-        self._underlay = net.node("wires")
-        self._underlay.ip("link", "add", "br0", "type", "bridge")
-        self._underlay.ip("link", "set", "br0", "up")
+        self.underlay = net.node("wires")
+        self.underlay.ip("link", "add", "br0", "type", "bridge")
+        self.underlay.ip("link", "set", "br0", "up")
 
     def start_store(self) -> None:
         server.start(self.net.folder / "store", [self.store])
@@ -61,9 +61,14 @@ class World:
 
     def plug(self, node: Node, device: str) -> None:
         """Give `node` a device in the underlay."""
-        end = f"{node.name[-10:]}-{device}"[-15:]
-        link(self._underlay, end, node, device)
-        self._underlay.ip("link", "set", end, "master", "br0")
+        end = self.wire_of(node, device)
+        link(self.underlay, end, node, device)
+        self.underlay.ip("link", "set", end, "master", "br0")
+
+    @staticmethod
+    def wire_of(node: Node, device: str) -> str:
+        """The underlay's end of it."""
+        return f"{node.name[-10:]}-{device}"[-15:]
 
 
 class Host:
