@@ -79,6 +79,7 @@ STEPS = (
     "{reason}",
     "",  # tags are listed by themselves
     "",
+    "{device} resets the connection",
 )
 ERRORS = (  # in the order of IcmpError in craft.pxd
     "no route",

@@ -1,0 +1,1 @@
+def reset(data: bytes, mac: str) -> bytes | None: ...  # the reset that answers it, sent from mac
