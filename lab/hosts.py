@@ -55,7 +55,8 @@ class Host(Node):
 
     def start_agent(self) -> int:
         """Start the host's agent; its process id. It is not ready yet (see `agent_status`)."""
-        agent = [onehop(), "agent", "--host", self.name, "--store", self.store]
+        # With a dozen agents on two cores, one that starts must not hold up what is forwarded.
+        agent = ["nice", "-n", "5", onehop(), "agent", "--host", self.name, "--store", self.store]
         agent += ["--datapath", self.platform.datapath]
         log = self.directory / "agent.log"
         return spawn(self.command(agent), log=log, service=self.name)
