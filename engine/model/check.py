@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator
 
 from onehop.engine.model.resources import Problem, Resource, Topology
 from onehop.engine.model.rules import RULES
-from onehop.engine.model.values import field_problems, fields_of, several
+from onehop.engine.model.values import field_problems, references
 from onehop.engine.model.view import View
 
 DEVICES = ("bridge", "router")  # share one name space
@@ -59,9 +59,8 @@ def _check_names(topology: Topology) -> Iterator[Problem]:
 def _check_references(topology: Topology, unread: Container[tuple[str, str]]) -> Iterator[Problem]:
     stated = {(resource.KIND, resource.name) for resource in topology}
     for resource in topology:
-        for field in fields_of(type(resource)):
-            for name in several(getattr(resource, field.name)) if field.refs else ():
-                idents = [(kind, name) for kind in field.refs]
-                if not any(ident in stated or ident in unread for ident in idents):
-                    reason = f"there is no {' or '.join(field.refs)} {name!r}"
-                    yield Problem(resource.KIND, resource.name, field.name, reason)
+        for reference in references(resource):
+            idents = [(kind, reference.name) for kind in reference.kinds]
+            if not any(ident in stated or ident in unread for ident in idents):
+                reason = f"there is no {' or '.join(reference.kinds)} {reference.name!r}"
+                yield Problem(resource.KIND, resource.name, reference.field, reason)

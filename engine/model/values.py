@@ -124,6 +124,26 @@ def _refusals(resource: Resource) -> Iterator[Problem]:
                 yield Problem(resource.KIND, resource.name, field.name, reason)
 
 
+class Reference(NamedTuple):
+    """A name in a field that must be that of a resource."""
+
+    field: str
+    kinds: tuple[str, ...]
+    name: str
+
+
+def references(whole: Resource) -> Iterator[Reference]:
+    """Every reference in the fields of `whole`."""
+    for field in _referring_fields(type(whole)):
+        for name in several(getattr(whole, field.name)):
+            yield Reference(field.name, field.refs, name)
+
+
+@cache
+def _referring_fields(kind: type[Resource]) -> tuple[Field, ...]:
+    return tuple(field for field in fields_of(kind) if field.refs)
+
+
 def several(value: Any) -> tuple[Any, ...]:
     """The values of a field: none, one or many."""
     if isinstance(value, tuple):
