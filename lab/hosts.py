@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from onehop.lab.nodes import Node
-from onehop.lab.processes import SERVICE, marked, spawn
+from onehop.lab.processes import services, spawn
 from onehop.lab.state import LabState, NodeState
 
 UNDERLAY_DEVICE = "underlay"
@@ -63,7 +63,7 @@ class Host(Node):
 
     def agent_pids(self) -> list[int]:
         """The agent's processes."""
-        return [pid for pid in marked(SERVICE, self.name) if _is_agent(pid)]
+        return [pid for pid in services(self.name) if _is_agent(pid)]
 
     def agent_status(self) -> dict[str, Any] | None:
         """What the agent says about itself, or None where it does not answer."""
