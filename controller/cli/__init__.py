@@ -41,6 +41,7 @@ COMMANDS = {
     "export": Subcommand(
         "onehop.controller.cli.apply", "Print the file that the store's content is.", "export_app"
     ),
+    "api": Subcommand("onehop.controller.cli.api", "Serve the REST API."),
     "simulate": Subcommand("onehop.controller.cli.simulate", "Send packets through a file."),
     "store": Subcommand("onehop.controller.cli.store", "Run the store, show what it holds."),
     "agent": Subcommand("onehop.controller.cli.agent", "Run the agent of a host."),

@@ -28,7 +28,7 @@ from onehop.engine.model.values import (
 from onehop.engine.model.view import Domain, View
 
 Problems = Iterator[Problem]
-DEVICE_NAME = re.compile(r"[^\s/:]{1,15}")  # what Linux takes for a network device (IFNAMSIZ)
+DEVICE_NAME = re.compile(r"[!-.0-9;-~]{1,15}")  # of what Linux takes (IFNAMSIZ), the ASCII
 
 
 def _wrong(resource: Resource, field: str, reason: str) -> Problem:

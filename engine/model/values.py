@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from onehop.engine.model.resources import MAC, NAME, Problem, Resource
+from onehop.engine.model.resources import MAC, MADE_NAME, NAME, Problem, Resource
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
@@ -35,6 +35,7 @@ IPNetwork = IPv4Network | IPv6Network
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
     NAME: "a name: letters, digits and . _ : / @ - between two of them, at most 200",
+    MADE_NAME: "a name: printable ASCII from a letter or digit on, no space at its end",
 }
 
 
