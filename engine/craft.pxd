@@ -44,6 +44,12 @@ cdef uint32_t icmp_echo_reply(
 # Whether RFC 1812 (4.3.2.7) and RFC 4443 (2.4 e) let a router send an error about this packet.
 cdef bint may_send_error(const Packet* pkt) noexcept nogil
 
+# The Ethernet header, with a tag where vlan_tci is not 0; its length.
+cdef uint32_t put_ethernet(
+    uint8_t* out, const uint8_t* dst_mac, const uint8_t* src_mac, uint16_t vlan_tci,
+    uint16_t eth_type,
+) noexcept nogil
+
 # An error about `pkt` from src_ip at src_mac, to its sender by way of dst_mac.
 cdef uint32_t icmp_error(
     uint8_t* out, uint32_t room_bytes, const Packet* pkt, IcmpError error, uint32_t mtu,

@@ -265,7 +265,6 @@ cdef uint32_t put_ethernet(
     uint8_t* out, const uint8_t* dst_mac, const uint8_t* src_mac, uint16_t vlan_tci,
     uint16_t eth_type,
 ) noexcept nogil:
-    """Their length."""
     memcpy(out, dst_mac, 6)
     memcpy(out + 6, src_mac, 6)
     if vlan_tci:

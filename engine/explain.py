@@ -83,6 +83,7 @@ STEPS = (
     "{reason}",
     "",  # tags are listed by themselves
     "",
+    "{device} resets the connection",
     "{port}: rule {value} of {chain}: {action}",
     "{device} tells the sender that it is refused",
 )

@@ -9,7 +9,7 @@ from onehop.engine.craft cimport PROHIBITED, icmp_error, may_send_error
 from onehop.engine.guard cimport is_honest, may_receive, may_send
 from onehop.engine.packet cimport ETH_IPV4, ETH_IPV6, FRAG_NO, IP_TCP, Packet
 from onehop.engine.port cimport emit
-from onehop.engine.reset cimport tcp_reset
+from onehop.engine.reset cimport craft_tcp_reset
 from onehop.engine.topology cimport Device, Port
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, R_FILTERED, R_GUARDED, R_REFUSED, R_SPOOFED,
@@ -175,7 +175,7 @@ cdef uint32_t answer(Walk* walk, idx_t in_port) noexcept nogil:
     if mac[0] & 1:
         return 0
     if pkt.key.ip_proto == IP_TCP and pkt.key.ip_frag == FRAG_NO:
-        return tcp_reset(room_at(walk), room(walk), pkt, mac)
+        return craft_tcp_reset(room_at(walk), room(walk), pkt, mac)
     if not may_send_error(pkt):
         return 0
     for i in range(port.n_addresses):

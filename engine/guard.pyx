@@ -148,7 +148,7 @@ cdef bint is_not_ip(Walk* walk) noexcept nogil:
 
 
 cdef bint is_configuration(Walk* walk, bint sent) noexcept nogil:
-    """Only the network itself serves DHCP."""
+    """Only the network itself serves DHCP, and says which routers there are."""
     cdef uint16_t kind = walk.pkt.key.tp_src
     cdef bint is_v4 = walk.pkt.key.eth_type == ETH_IPV4
     see_proto(walk)
@@ -166,7 +166,9 @@ cdef bint is_configuration(Walk* walk, bint sent) noexcept nogil:
     if sent:
         return kind == ICMP6_RS or kind == MLD2_REPORT or kind == MLD_FIRST + 1 or (
             kind == MLD_LAST)
-    return kind == ICMP6_RA or (MLD_FIRST <= kind and kind <= MLD_LAST)
+    if kind == ICMP6_RA:
+        return walk.is_crafted
+    return MLD_FIRST <= kind and kind <= MLD_LAST
 
 
 cdef bint is_from_to(Walk* walk, uint16_t src, uint16_t dst) noexcept nogil:

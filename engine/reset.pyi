@@ -1,1 +1,1 @@
-# C functions only: see reset.pxd.
+def reset(data: bytes, mac: str) -> bytes | None: ...  # the reset that answers it, sent from mac

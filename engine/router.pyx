@@ -13,8 +13,8 @@ from libc.string cimport memcmp, memcpy
 
 from onehop.engine.cdefs cimport NONE, uint8_t, uint32_t, uint64_t
 from onehop.engine.craft cimport (
-    HOST_UNREACHABLE, NO_ROUTE, PROHIBITED, TTL_EXCEEDED, IcmpError, icmp_echo_reply, icmp_error,
-    may_send_error,
+    HOST_UNREACHABLE, NO_ROUTE, PORT_UNREACHABLE, PROHIBITED, TTL_EXCEEDED, IcmpError,
+    icmp_echo_reply, icmp_error, may_send_error,
 )
 from onehop.engine.filter cimport GO_ON, enter_device, leave_device
 from onehop.engine.known cimport Entry, mix
@@ -26,6 +26,7 @@ from onehop.engine.packet cimport (
     IP_TCP, IP_UDP, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit, leave
+from onehop.engine.reset cimport craft_tcp_reset
 from onehop.engine.route cimport (
     ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, Node, Route, Trie,
     trie_above, trie_descend,
@@ -36,10 +37,15 @@ from onehop.engine.verdict cimport (
     R_NOT_FOR_ROUTER, R_NOT_IP, R_REJECT, R_TAGGED, R_TTL, R_UNREACHABLE, R_UNROUTABLE,
 )
 from onehop.engine.walk cimport (
-    S_BALANCES, S_ECHOES, S_NEXT_HOP, S_ROUTE, S_SENDS, S_WANTS, add_tag, decide, room, room_at,
-    see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
+    S_BALANCES, S_ECHOES, S_NEXT_HOP, S_RESETS, S_ROUTE, S_SENDS, S_WANTS, add_tag, decide, room,
+    room_at, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
     see_tp_dst, see_tp_src, see_vlan, tell,
 )
+
+cdef enum:
+    BGP = 179
+    BFD_CONTROL = 3784     # RFC 5881, section 4
+    BFD_ECHO = 3785
 
 
 cdef int at_router(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
@@ -263,17 +269,46 @@ cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) 
 # --- answers
 
 cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
-    """For the router itself: echo requests are answered, the rest is absorbed."""
+    """For the router itself: echo requests are answered, and nobody listens at its ports."""
     cdef const Port* port = &walk.topo.ports[in_port]
     cdef const Packet* pkt = &walk.pkt
     cdef int kind = CONSUMED
     walk.out.cacheable = 0
     if pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
         return hear_nd(walk, in_port)
-    if is_echo_request(pkt) and pkt.data != NULL and not walk.is_crafted:
+    if pkt.data == NULL or walk.is_crafted:
+        return decide(walk, kind, R_LOCAL)
+    if is_echo_request(pkt):
         tell(walk, S_ECHOES, port.device, in_port, 0, NULL, 0)
         kind = emit(walk, in_port, icmp_echo_reply(room_at(walk), room(walk), pkt, port.mac))
+    elif may_send_error(pkt) and not is_routing(pkt):
+        kind = turn_away(walk, in_port)
     return decide(walk, kind, R_LOCAL)
+
+
+cdef int turn_away(Walk* walk, idx_t in_port) noexcept nogil:
+    """Say, as the address that was spoken to, that nobody listens (RFC 1122, 4.1.3.1)."""
+    cdef const Port* port = &walk.topo.ports[in_port]
+    cdef const Packet* pkt = &walk.pkt
+    cdef uint32_t len_bytes = 0
+    if pkt.key.ip_proto == IP_TCP:
+        len_bytes = craft_tcp_reset(room_at(walk), room(walk), pkt, port.mac)
+    elif pkt.key.ip_proto == IP_UDP:
+        len_bytes = icmp_error(
+            room_at(walk), room(walk), pkt, PORT_UNREACHABLE, 0, pkt.key.ip_dst, port.mac,
+            pkt.key.eth_src)
+    if len_bytes:
+        tell(walk, S_RESETS if pkt.key.ip_proto == IP_TCP else S_SENDS, port.device, in_port,
+             <uint32_t>PORT_UNREACHABLE, NULL, 0)
+    return emit(walk, in_port, len_bytes)
+
+
+cdef bint is_routing(const Packet* pkt) noexcept nogil:
+    """BGP or BFD: an uplink's FRR listens there, and a packet may come by before its flow."""
+    if pkt.key.ip_proto == IP_TCP:
+        return pkt.key.tp_src == BGP or pkt.key.tp_dst == BGP
+    return pkt.key.ip_proto == IP_UDP and (
+        pkt.key.tp_dst == BFD_CONTROL or pkt.key.tp_dst == BFD_ECHO)
 
 
 cdef bint is_echo_request(const Packet* pkt) noexcept nogil:

@@ -38,6 +38,7 @@ cdef enum StepCode:        # device and port are what it happened at; see explai
     S_DECIDES              # value: a Reason
     S_TAG_MAC              # bytes: MAC, value: VLAN; the others by their tag
     S_TAG_NEIGHBOR         # bytes: address, value: family
+    S_RESETS
     S_RULE                 # value: its number, from 1; bytes: the chain, the action
     S_REFUSES
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, get_args
 
 from onehop.lab.hosts import Host
-from onehop.lab.processes import SERVICE, kill, marked
+from onehop.lab.processes import kill, services
 from onehop.lab.state import LabError, NodeState
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Gateway(Host):
     def stop(self, how: How) -> None:
         match how:
             case "kill":
-                kill(marked(SERVICE, self.name))
+                kill(services(self.name))
             case "silent":
                 self._forward(DISABLED)
             case "link":
@@ -45,7 +45,7 @@ class Gateway(Host):
         """Undo whatever stopped it; return when its processes run, before it is ready."""
         self._carry("up")
         self._forward(FORWARDING)
-        if not marked(SERVICE, self.name):
+        if not services(self.name):
             self.boot()
             self.start_agent()
 

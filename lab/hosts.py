@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 
 from onehop.lab.nodes import Node
-from onehop.lab.processes import SERVICE, marked, spawn
+from onehop.lab.processes import services, spawn
 from onehop.lab.state import LabState, NodeState
 
 UNDERLAY_DEVICE = "underlay"
@@ -56,7 +56,8 @@ class Host(Node):
 
     def start_agent(self) -> int:
         """Start the host's agent; its process id. It is not ready yet (see `agent_status`)."""
-        agent = [onehop(), "agent", "--host", self.name, "--store", self.store]
+        # With a dozen agents on two cores, one that starts must not hold up what is forwarded.
+        agent = ["nice", "-n", "5", onehop(), "agent", "--host", self.name, "--store", self.store]
         agent += ["--datapath", self.platform.datapath]
         agent += ["--peer-token-file", str(self.directory.parent / PEER_TOKEN)]
         log = self.directory / "agent.log"
@@ -64,7 +65,7 @@ class Host(Node):
 
     def agent_pids(self) -> list[int]:
         """The agent's processes."""
-        return [pid for pid in marked(SERVICE, self.name) if _is_agent(pid)]
+        return [pid for pid in services(self.name) if _is_agent(pid)]
 
     def agent_status(self) -> dict[str, Any] | None:
         """What the agent says about itself, or None where it does not answer."""

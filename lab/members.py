@@ -17,7 +17,7 @@ from onehop.engine.model import Topology, dump
 from onehop.lab import checks, holder, outside, state
 from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
-from onehop.lab.processes import SERVICE, kill, marked
+from onehop.lab.processes import kill, services
 from onehop.lab.state import LabError, NodeState
 from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, gateway, plan, without
 from onehop.lab.up import apply
@@ -47,7 +47,7 @@ def leave(lab: Lab, name: str) -> None:
     checks.eventually(lambda: _still_used(lab, name), DRAIN_S)
     _state(lab, without(lab.topology, name))
     outside.remove(lab.node("outside"), lab.plan, uplink)
-    kill(marked(SERVICE, name))
+    kill(services(name))
     _remember(lab, holder.ask(lab.directory, holder.Request(remove=name)))
 
 

@@ -58,11 +58,19 @@ def alive(pid: int, since: int) -> bool:
     return started(pid) == since
 
 
-def marked(variable: str, value: str) -> list[int]:
-    """The processes that were started with `variable` set to `value`, oldest first."""
-    wanted = f"{variable}={value}".encode()
+def of_lab(directory: str) -> list[int]:
+    """The processes of the lab that lives in `directory`, oldest first."""
+    return _marked({f"{MARK}={directory}".encode()})
+
+
+def services(node: str) -> list[int]:
+    """The switch, agent and FRR of `node` in this lab, oldest first."""
+    return _marked({f"{MARK}={home()}".encode(), f"{SERVICE}={node}".encode()})
+
+
+def _marked(marks: set[bytes]) -> list[int]:
     pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
-    return sorted(pid for pid in pids if wanted in _environment(pid))
+    return sorted(pid for pid in pids if marks.issubset(_environment(pid)))
 
 
 def kill(pids: Iterable[int]) -> None:

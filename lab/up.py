@@ -234,7 +234,7 @@ def _kill_marked(value: str) -> int:
 
 
 def _others(value: str) -> list[int]:
-    return [pid for pid in processes.marked(processes.MARK, value) if pid != os.getpid()]
+    return [pid for pid in processes.of_lab(value) if pid != os.getpid()]
 
 
 def _made(directory: pathlib.Path) -> list[str]:

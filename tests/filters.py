@@ -25,7 +25,7 @@ OF_L4 = ("source_ports", "destination_ports", "icmp_type", "icmp_code")
 # (RFC 2710, RFC 3810).
 HOUSEKEEPING = {
     "egress": (131, 132, 133, 135, 136, 143),
-    "ingress": (130, 131, 132, 134, 135, 136),
+    "ingress": (130, 131, 132, 135, 136),  # routers: who a rule lets say that it is one
 }
 
 

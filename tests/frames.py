@@ -17,6 +17,7 @@ ETH_IPV4, ETH_ARP, ETH_VLAN, ETH_IPV6 = 0x0800, 0x0806, 0x8100, 0x86DD
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 EXTENSIONS = (0, 43, 60)  # hop-by-hop, routing, destination options (RFC 8200, section 4)
 FRAGMENT = 44
+RST, ACK = 4, 16  # TCP flags
 NS, NA = 135, 136  # neighbor solicitation, advertisement
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 NO_MAC = "00:00:00:00:00:00"
@@ -179,6 +180,23 @@ def checksum_is_right(ip: Ip) -> bool:
     """Whether the ICMP checksum of `ip` is right."""
     covered = ip.payload if ip.proto == ICMP else ip.pseudo(len(ip.payload)) + ip.payload
     return checksum(covered) == 0
+
+
+def may_reset(ip: Ip) -> bool:
+    """Whether `ip` is a whole TCP segment that may be answered by a reset (RFC 9293)."""
+    if ip.is_fragment or len(ip.payload) < 20 or ip.payload[13] & RST:
+        return False
+    return 20 <= (ip.payload[12] >> 4) * 4 <= len(ip.payload)
+
+
+def tcp_reset(ip: Ip) -> Ip:
+    """The reset that answers a segment of no connection (RFC 9293, 3.10.7.1)."""
+    src, dst, seq, ack = struct.unpack_from("!HHII", ip.payload)
+    flags = ip.payload[13]
+    taken = len(ip.payload) - (ip.payload[12] >> 4) * 4 + (flags & 1) + (flags >> 1 & 1)
+    numbers = (ack, 0, RST) if flags & ACK else (0, (seq + taken) & 0xFFFFFFFF, RST | ACK)
+    payload = struct.pack("!HHIIBB6x", dst, src, *numbers[:2], 0x50, numbers[2])
+    return with_checksum(Ip(ip.dst, ip.src, TCP, payload), 16)
 
 
 def solicit(mac: str, own: Address, wanted: Address) -> Frame:

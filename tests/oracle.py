@@ -12,6 +12,7 @@ The engine is held against this.  Nothing here was taken from the engine.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv6Address
@@ -21,7 +22,7 @@ import filters
 import frames
 from connections import Key, Memory
 from filters import Sight
-from frames import ICMP, ICMPV6, NA, NO_MAC, NS, TCP, Address, Arp, Frame, Ip, is_group
+from frames import ICMP, ICMPV6, NA, NO_MAC, NS, TCP, UDP, Address, Arp, Frame, Ip, is_group
 from world import Hop, World
 
 from onehop.engine import model
@@ -32,6 +33,8 @@ TIME_EXCEEDED = {4: (11, 0), 6: (3, 0)}
 NET_UNREACHABLE = {4: (3, 0), 6: (1, 0)}
 PROHIBITED = {4: (3, 13), 6: (1, 1)}
 HOST_UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
+BGP, BFD = 179, (3784, 3785)  # what an uplink's routing daemons listen to
 ERRORS_V4 = (3, 4, 5, 11, 12)
 QUOTED = {4: 576 - 28, 6: 1280 - 48}  # the offending packet's share (RFC 1812, RFC 4443)
 ALL_NODES = IPv6Address("ff02::1")
@@ -348,11 +351,29 @@ class Walk:
             self.craft(out, frames.solicit(self.world.mac(out), own, wanted))
 
     def _deliver(self, port: model.Port, frame: Frame, ip: Ip) -> None:
+        if ip.proto in (TCP, UDP):
+            self._turn_away(port, frame, ip)
+            return
         request, reply = ECHO[ip.version]
         is_echo = ip.proto in (ICMP, ICMPV6) and len(ip.payload) >= 8 and not ip.is_fragment
         if not is_echo or ip.payload[0] != request or not _is_host(ip.src):
             return
         answer = frames.icmp(_plain(ip.dst, ip.src), reply, 0, ip.payload[4:])
+        self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), answer))
+
+    def _turn_away(self, port: model.Port, frame: Frame, ip: Ip) -> None:
+        """Nobody listens at a router's ports, unless it speaks BGP or BFD."""
+        if not may_complain(ip) or len(ip.payload) < 8:
+            return
+        src, dst = struct.unpack_from("!HH", ip.payload)
+        if ip.proto == UDP and dst not in BFD:
+            quoted = ip.encode()[: QUOTED[ip.version]]
+            error = _plain(ip.dst, ip.src), *PORT_UNREACHABLE[ip.version], b"\0\0\0\0" + quoted
+            answer = frames.icmp(*error)
+        elif ip.proto == TCP and BGP not in (src, dst) and frames.may_reset(ip):
+            answer = frames.tcp_reset(ip)
+        else:
+            return
         self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), answer))
 
     def _complain(self, port: model.Port, frame: Frame, what: dict[int, tuple[int, int]]) -> None:

@@ -40,6 +40,8 @@ from onehop.engine.model import (
     Topology,
 )
 
+pytestmark = pytest.mark.usefixtures("all_served")
+
 DEADLINE_S = 10.0
 TOPOLOGY = Topology(
     hosts=(Host(name="c1", tunnel_address="172.31.0.21"), Host(name="g1", tunnel_address="fd::1")),
@@ -239,6 +241,53 @@ for n in range(20):
         assert len({name[0] for name in names}) <= 1, names
         assert sorted(int(name[1:]) for name in names) == list(range(len(names)))
     assert [writer.wait() for writer in writers] == [0, 0]
+
+
+# What is changed.
+
+
+def test_a_change_is_what_was_decided_and_keeps_the_rest(connect: Callable[[], Store]) -> None:
+    store = connect()
+    store.apply(TOPOLOGY)
+    key = store.held["port", "vm"].tunnel_key  # type: ignore[attr-defined]
+    vm = msgspec.structs.replace(TOPOLOGY.ports[0], admin_state_up=False)
+    step = store.change(lambda held: Step([vm, Bridge(name="new")], [("port_group", "g")]))
+    assert [r.name for r in step.put] == ["new", "vm"] and step.remove == [("port_group", "g")]
+    held_now = connect().held
+    assert held_now["port", "vm"] == msgspec.structs.replace(vm, tunnel_key=key)
+    assert ("port_group", "g") not in held_now and len(held_now) == len(list(TOPOLOGY))
+
+
+def test_a_change_that_breaks_a_rule_changes_nothing(connect: Callable[[], Store]) -> None:
+    store = connect()
+    store.apply(TOPOLOGY)
+    with pytest.raises(ModelError, match="port 'vm': device: there is no bridge or router 'net'"):
+        store.change(lambda held: Step([Bridge(name="new")], [("bridge", "net")]))
+    assert ("bridge", "new") not in connect().held
+
+
+def test_of_many_who_change_at_once_nobody_is_lost(remote: str, connect) -> None:  # type: ignore[no-untyped-def]
+    """Each adds its ports to one group, knowing what is held: nobody's may vanish."""
+    code = """
+import sys, msgspec
+from onehop.controller.store.client import Step, Store
+from onehop.engine.model import Port
+store = Store(sys.argv[1])
+store.until_connected(10)
+for n in range(10):
+    port = Port(name=f"{sys.argv[2]}{n}", device="net")
+    def decide(held):
+        group = held["port_group", "g"]
+        return Step([port, msgspec.structs.replace(group, ports=(*group.ports, port.name))], [])
+    store.change(decide, 60)
+"""
+    group = PortGroup(name="g")
+    connect().apply(Topology(bridges=(Bridge(name="net"),), port_groups=(group,)))
+    run = [sys.executable, "-c", code, remote]
+    writers = [subprocess.Popen([*run, name]) for name in "abc"]
+    assert [writer.wait(100) for writer in writers] == [0, 0, 0]
+    group = connect().held["port_group", "g"]
+    assert len(group.ports) == len(set(group.ports)) == 30
 
 
 # What hosts find out.

@@ -1,8 +1,9 @@
 """The command line `onehop`: one Typer app, whose subcommands are imported when they are used.
 
 1. `COMMANDS` is all that the root knows of a subcommand: where it is, and one line about it.
-   A subcommand's module holds a `typer.Typer` named ``app``; one with a single command *is*
-   that command.  A layer above (the lab) is named here and never imported from here.
+   A subcommand's module holds a `typer.Typer` named ``app``, or as `COMMANDS` says; one with a
+   single command *is* that command.  A layer above (the lab) is named here and never imported
+   from here.
 2. Exit codes: 0 done, 1 failed, 2 usage or bad input.  Errors go to stderr, one line for each
    problem; a traceback means a bug of ours.
 """
@@ -21,10 +22,26 @@ class Subcommand(NamedTuple):
 
     module: str
     help: str
+    app: str = "app"
 
 
 COMMANDS = {
+    "get": Subcommand("onehop.controller.cli.show", "List objects, or show some.", "get_app"),
+    "describe": Subcommand(
+        "onehop.controller.cli.show", "Tell all about an object.", "describe_app"
+    ),
+    "create": Subcommand("onehop.controller.cli.change", "Make an object.", "create_app"),
+    "set": Subcommand("onehop.controller.cli.change", "Change an object's fields.", "set_app"),
+    "delete": Subcommand("onehop.controller.cli.change", "Remove objects.", "delete_app"),
+    "host": Subcommand("onehop.controller.cli.host", "Bind ports to interfaces of hosts."),
     "apply": Subcommand("onehop.controller.cli.apply", "Make the store hold what a file states."),
+    "diff": Subcommand(
+        "onehop.controller.cli.apply", "Show what applying a file would change.", "diff_app"
+    ),
+    "export": Subcommand(
+        "onehop.controller.cli.apply", "Print the file that the store's content is.", "export_app"
+    ),
+    "api": Subcommand("onehop.controller.cli.api", "Serve the REST API."),
     "simulate": Subcommand("onehop.controller.cli.simulate", "Send packets through a file."),
     "store": Subcommand("onehop.controller.cli.store", "Run the store, show what it holds."),
     "agent": Subcommand("onehop.controller.cli.agent", "Run the agent of a host."),
@@ -55,7 +72,8 @@ class LazyGroup(TyperGroup):
 
 def load_command(name: str) -> Any:
     """Import the subcommand `name`."""
-    subcommand = importlib.import_module(COMMANDS[name].module).app
+    known = COMMANDS[name]
+    subcommand = getattr(importlib.import_module(known.module), known.app)
     subcommand.rich_markup_mode = None
     command = typer.main.get_command(subcommand)
     command.name = name
@@ -74,7 +92,6 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -1,27 +1,34 @@
-"""`onehop apply`: have the store hold what a topology file states."""
+"""`onehop apply`, `onehop diff`, `onehop export`: the whole of what is stated, as a file."""
 
 from __future__ import annotations
 
-import contextlib
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from onehop.controller.cli.output import InputError, Json, print_json
+from onehop.controller.cli.objects import Timeout, opened, words
+from onehop.controller.cli.output import InputError, Json, print_json, print_step
 from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
-from onehop.engine.model import Topology, load
+from onehop.engine.model import Resource, Topology, dump, load
+from onehop.engine.model.values import fields_of
 
 app = typer.Typer()
+diff_app = typer.Typer()
+export_app = typer.Typer()
+
+DIFFERS = 3  # the exit code of `diff` where something would change
+
+File = Annotated[
+    typer.FileText, typer.Option("--file", "-f", help="The topology, YAML; - is the input.")
+]
 
 
 @app.command()
 def apply(
-    file: Annotated[
-        typer.FileText, typer.Option("--file", "-f", help="The topology, YAML; - is the input.")
-    ],
+    file: File,
     store: StoreAddress = DEFAULT_REMOTE,
-    timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds to wait.")] = 10.0,
+    timeout_s: Timeout = 10.0,
     as_json: Json = False,
 ) -> None:
     """Replace what the store states by what a file states, in one step.
@@ -29,20 +36,39 @@ def apply(
     What the file does not name is removed, with the state about it. Nothing changes when the
     file has a mistake.
     """
-    from onehop.controller.store.client import Store
-
     topology = _read(file)
-    with contextlib.closing(Store(store)) as client:
-        put, remove = client.apply(topology, timeout_s)
-    changed = [(resource.KIND, resource.name) for resource in put]
+    with opened(store, timeout_s) as client:
+        print_step(client.apply(topology, timeout_s), as_json)
+
+
+@diff_app.command()
+def diff(
+    file: File,
+    store: StoreAddress = DEFAULT_REMOTE,
+    timeout_s: Timeout = 10.0,
+    as_json: Json = False,
+) -> None:
+    """Show what `apply` would change; the exit code is 3 when it would change something."""
+    topology = _read(file)
+    with opened(store, timeout_s) as client:
+        held, (put, remove) = client.held, client.difference(topology)
+        changes = [(held.get((r.KIND, r.name)), r) for r in put]
+        changes += [(held[ident], None) for ident in remove]
     if as_json:
-        print_json({"put": _plain(changed), "removed": _plain(remove)})
-        return
-    for verb, idents in (("put", changed), ("removed", remove)):
-        for kind, name in idents:
-            typer.echo(f"{verb} {kind} {name!r}")
-    if not changed and not remove:
-        typer.echo("nothing to change")
+        print_json([{"before": before, "after": after} | _ident(before or after)
+                    for before, after in changes])  # fmt: skip
+    else:
+        for before, after in changes:
+            typer.echo(_line(before, after))
+    if changes:
+        raise typer.Exit(DIFFERS)
+
+
+@export_app.command()
+def export(store: StoreAddress = DEFAULT_REMOTE, timeout_s: Timeout = 5.0) -> None:
+    """Print what is stated as a file that `apply` takes; applied again it changes nothing."""
+    with opened(store, timeout_s) as client:
+        typer.echo(dump(client.topology()), nl=False)
 
 
 def _read(file: typer.FileText) -> Topology:
@@ -52,5 +78,32 @@ def _read(file: typer.FileText) -> Topology:
         raise InputError(f"{file.name}: is not text: {error}") from error
 
 
-def _plain(idents: list[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"kind": kind, "name": name} for kind, name in idents]
+def _ident(resource: Resource | None) -> dict[str, str]:
+    return {"kind": resource.KIND, "name": resource.name} if resource else {}
+
+
+def _line(before: Resource | None, after: Resource | None) -> str:
+    if before is None and after is not None:
+        return f"+ {after.KIND} {after.name!r}: {_fields(_stated(after))}"
+    if before is not None and after is None:
+        return f"- {before.KIND} {before.name!r}"
+    assert before is not None and after is not None
+    changed = {
+        field.name: f"{_word(getattr(before, field.name))} -> {_word(getattr(after, field.name))}"
+        for field in fields_of(type(after))
+        if getattr(before, field.name) != getattr(after, field.name)
+    }
+    return f"~ {after.KIND} {after.name!r}: {_fields(changed)}"
+
+
+def _stated(resource: Resource) -> dict[str, str]:
+    named = {f.name: getattr(resource, f.name) for f in fields_of(type(resource))}
+    return {name: _word(v) for name, v in named.items() if name != "name" and v not in (None, ())}
+
+
+def _fields(values: dict[str, str]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items())
+
+
+def _word(value: Any) -> str:
+    return words(value) or "none"

@@ -4,20 +4,21 @@ Works in plain Python and under eventlet's monkey patching, with the same calls.
 
 1. A step leads from one committed state of the store to a later one and never shows half a
    transaction.  What was missed while the connection was down comes as one step when it is back.
-2. `run`, `put` and `remove` never block; `wait` and `apply` block the caller alone.
-3. `apply` is all or nothing, and two of them never mix.
+2. `run`, `put` and `remove` never block; `wait`, `apply` and `change` block the caller alone.
+3. `apply` and `change` are all or nothing, and two of them never mix.
 """
 
 from __future__ import annotations
 
+import select
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from onehop.controller.ovsdb import Poller, Transaction
 from onehop.controller.store.address import check_addresses
 from onehop.controller.store.outbox import Outbox
-from onehop.controller.store.replica import Replica, Step
+from onehop.controller.store.replica import Ident, Replica, Step
 from onehop.controller.store.rows import row_values, write_row
 from onehop.controller.store.schema import REVISION, columns_of, table_of
 from onehop.engine.model import (
@@ -34,7 +35,11 @@ from onehop.engine.model import (
     diff,
 )
 
-__all__ = ["Step", "Store", "StoreError"]
+__all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
+
+
+Held = Mapping[Ident, Resource]  # by kind and name
+Decide = Callable[[Held], Step]
 
 
 class StoreError(OSError):
@@ -76,10 +81,12 @@ class Store:
         self._work()
         return self._replica.take_step()
 
-    def wait(self, timeout_s: float) -> None:
-        """Wait until `run` has something to do, at most so long."""
+    def wait(self, timeout_s: float, wake: int | None = None) -> None:
+        """Wait until `run` has something to do or `wake` can be read, at most so long."""
         poller = Poller()
         self._replica.idl.wait(poller)
+        if wake is not None:
+            poller.fd_wait(wake, select.POLLIN)
         poller.timer_wait(max(1, round(timeout_s * 1000)))
         poller.block()
 
@@ -94,6 +101,11 @@ class Store:
         for name in names:
             self._outbox.remove((kind, name))
         self._send()
+
+    @property
+    def held(self) -> Held:
+        """What the store holds; changes inside `run`, `change` and `apply`."""
+        return self._replica.known
 
     def snapshot(self) -> dict[str, dict[str, Resource]]:
         """What the store holds, by kind and name."""
@@ -125,18 +137,39 @@ class Store:
         State about what is removed goes with it, all other state stays.  Tunnel keys that are not
         stated are assigned, or stay what they were.
         """
-        problems = check(topology)
-        if problems:
-            raise ModelError(problems)
+        _refuse_mistakes(topology)
+        return self._commit(lambda: self.difference(topology), timeout_s)
+
+    def change(self, decide: Decide, timeout_s: float = 10.0) -> Step:
+        """Change what users state, in one transaction; returns what that changed.
+
+        `decide` says what to put and to remove, knowing what is held; it is asked again when
+        somebody else was faster.  What it raises ends the change, and nothing has happened.
+        """
+
+        def wanted() -> Step:
+            put, remove = decide(self.held)
+            stated = {(resource.KIND, resource.name): resource for resource in self.topology()}
+            for ident in remove:
+                stated.pop(ident, None)
+            stated |= {(resource.KIND, resource.name): resource for resource in put}
+            topology = Topology.of(stated.values())
+            _refuse_mistakes(topology)
+            return self.difference(topology)
+
+        return self._commit(wanted, timeout_s)
+
+    def _commit(self, wanted: Callable[[], Step], timeout_s: float) -> Step:
         deadline = time.monotonic() + timeout_s
         while True:
             self._until(lambda: self.connected, deadline, "does not answer")
-            step = self._difference(topology)
+            step = wanted()
             if self._replace(step, deadline):
                 return step
             self._turn(deadline, "is busy with others", at_most_s=0.05)
 
-    def _difference(self, topology: Topology) -> Step:
+    def difference(self, topology: Topology) -> Step:
+        """What `apply` would change now."""
         old = self.topology()
         keyed: list[Bridge | Port] = [*old.bridges, *old.ports]
         taken = {(resource.KIND, resource.name): resource.tunnel_key for resource in keyed}
@@ -215,6 +248,12 @@ class Store:
     def _send(self) -> None:
         if not self._working:
             self._outbox.run()
+
+
+def _refuse_mistakes(topology: Topology) -> None:
+    problems = check(topology)
+    if problems:
+        raise ModelError(problems)
 
 
 def _remove_state(kind: str, uuid: Any) -> Iterable[dict[str, Any]]:

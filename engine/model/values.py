@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 import msgspec
 
-from onehop.engine.model.resources import MAC, NAME, Part, Problem, Resource
+from onehop.engine.model.resources import MAC, MADE_NAME, NAME, Part, Problem, Resource
 from onehop.engine.model.texts import refusal
 
 Fault = tuple[str, str]  # the field, as in "rules #3 source", and the reason
@@ -22,6 +22,7 @@ Fault = tuple[str, str]  # the field, as in "rules #3 source", and the reason
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
     NAME: "a name: letters, digits and . _ : / @ - between two of them, at most 200",
+    MADE_NAME: "a name: printable ASCII from a letter or digit on, no space at its end",
 }
 
 

@@ -24,7 +24,7 @@ from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection
 
 STOP_LIMIT_MS = {"kill": 500.0, "silent": 500.0, "link": 150.0}
-BACK_LIMIT_MS = 50.0  # "no outage": what a full uplink's queue and two busy cores may delay
+BACK_LIMIT_MS = 100.0  # "no outage": what a full uplink's queue and two busy cores may delay
 LEAST = 0.94
 NONE_LEFT_S = 2.0
 RETURN_S = 30.0

@@ -159,6 +159,6 @@ def test_down_leaves_nothing_also_after_a_crash(
             os.kill(pid, crash)
         eventually(lambda: "alive" if processes.started(made.node("underlay").pid) else "", 5.0)
     assert up.down()["processes"] > 0
-    assert processes.marked(processes.MARK, str(tmp_path / "crashed")) == []
+    assert processes.of_lab(str(tmp_path / "crashed")) == []
     assert not (tmp_path / "crashed").exists()
     assert up.down() == {"labs": 0, "processes": 0}

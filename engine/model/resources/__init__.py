@@ -12,6 +12,7 @@ import msgspec
 from onehop.engine.model.resources.balance import HealthMonitor, Pool, PoolMember, Vip
 from onehop.engine.model.resources.base import (
     MAC,
+    MADE_NAME,
     MAX_KEY,
     NAME,
     ModelError,
@@ -61,6 +62,7 @@ __all__ = [
     "CONDITIONS",
     "KINDS",
     "MAC",
+    "MADE_NAME",
     "MAX_KEY",
     "NAME",
     "SNAT_PORTS",

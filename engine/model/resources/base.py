@@ -10,8 +10,11 @@ import msgspec
 MAX_KEY = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
 MAC = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?$"
+# Of what names itself: "edge 10.0.0.0/8 reject".
+MADE_NAME = r"^([A-Za-z0-9]([ -~]{0,998}[!-~])?)?$"
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
+MadeName = Annotated[str, msgspec.Meta(pattern=MADE_NAME)]
 MacText = Annotated[str, msgspec.Meta(pattern=MAC, extra={"check": "mac"})]
 AddressText = Annotated[str, msgspec.Meta(extra={"check": "address"})]  # 10.0.0.5
 InterfaceText = Annotated[str, msgspec.Meta(extra={"check": "interface"})]  # 10.0.0.5/24

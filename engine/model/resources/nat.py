@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from onehop.engine.model.resources.base import AddressText, Ref, Resource
+from onehop.engine.model.resources.base import AddressText, MadeName, Ref, Resource
 
 
 class FloatingIp(Resource, frozen=True):
@@ -17,7 +17,7 @@ class FloatingIp(Resource, frozen=True):
     router: Annotated[str, Ref("router")]
     address: AddressText
     fixed_address: AddressText
-    name: str = ""  # made from the other fields when empty
+    name: MadeName = ""  # made from the other fields when empty
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -11,6 +11,7 @@ from onehop.engine.model.resources.base import (
     Asn,
     InterfaceText,
     MacText,
+    MadeName,
     Name,
     Part,
     PrefixText,
@@ -105,7 +106,7 @@ class Route(Resource, frozen=True):
     next_hop_port: Annotated[str, Ref("port")] | None = None
     next_hop_gateway: AddressText | None = None  # None: the destination is on the link
     weight: Weight = 100
-    name: str = ""  # made from the other fields when empty
+    name: MadeName = ""  # made from the other fields when empty
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -163,7 +164,7 @@ class BgpNetwork(Resource, frozen=True):
     PLURAL: ClassVar[str] = "bgp_networks"
     router: Annotated[str, Ref("router")]
     prefix: PrefixText
-    name: str = ""
+    name: MadeName = ""
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onehop.engine.model.rules import balance, conditions, jumps, nat, network, subnets
+from onehop.engine.model.rules import balance, conditions, jumps, nat, network, subnets, unserved
 from onehop.engine.model.rules.base import Problems
 from onehop.engine.model.view import View
 
@@ -37,4 +37,5 @@ RULES: tuple[Callable[[View], Problems], ...] = (
     subnets.subnets_are_whole,
     subnets.subnets_agree,
     subnets.only_machines_are_guarded,
+    unserved.nothing_is_stated_in_vain,
 )

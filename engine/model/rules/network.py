@@ -25,7 +25,7 @@ from onehop.engine.model.texts import (
 )
 from onehop.engine.model.view import View
 
-DEVICE_NAME = re.compile(r"[^\s/:]{1,15}")  # what Linux takes for a network device (IFNAMSIZ)
+DEVICE_NAME = re.compile(r"[!-.0-9;-~]{1,15}")  # of what Linux takes (IFNAMSIZ), the ASCII
 
 
 # Ports and their links.

@@ -1,0 +1,1 @@
+"""The REST API: every kind of the model over HTTP, from the model's registry."""

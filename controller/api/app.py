@@ -1,0 +1,136 @@
+"""The API's application: the endpoints of every kind, of many kinds at once, and the watch.
+
+1. Stateless: everything is in the store, the token file and the audit log.
+2. Kinds come from the model's registry; none is named here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any
+
+import msgspec
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
+from fastapi_offline import FastAPIOffline
+
+from onehop.controller import objects
+from onehop.controller.api import kind as kinds
+from onehop.controller.api import pages, problems
+from onehop.controller.api.access import Access
+from onehop.controller.api.requests import JSON, as_fields, read_json
+from onehop.controller.api.tokens import Token
+from onehop.controller.store.client import Step
+from onehop.engine.model import KINDS, STATED, ModelError, Problem, Resource
+
+ROOT = "/v1"
+KEEP_ALIVE_S = 15.0  # a watch says something at least so often
+
+
+def make_app(access: Access) -> FastAPI:
+    """The application."""
+
+    app = FastAPIOffline(
+        docs_url=f"{ROOT}/docs",
+        redoc_url=None,
+        openapi_url=f"{ROOT}/openapi.json",
+        static_url=f"{ROOT}/static",
+        title=pages.TITLE,
+        redirect_slashes=False,
+    )
+    problems.install(app)
+    pages.install(app)
+    _add_bulk(app, access)
+    _add_watch(app, access)
+    for kind in KINDS.values():
+        app.include_router(kinds.router_of(kind, access), prefix=ROOT)
+    return app
+
+
+def _add_bulk(app: FastAPI, access: Access) -> None:
+    admin = Depends(access.admin)
+
+    @app.post(f"{ROOT}/bulk", tags=["all kinds"], summary="Create objects of many kinds at once",
+              **pages.bulk())  # fmt: skip
+    async def bulk(request: Request, actor: Token = admin) -> Response:
+        made = _made(as_fields(await read_json(request, JSON)))
+        step = (await access.change(request, actor, objects.create_decision(made))).step
+        return kinds.json_answer(_by_kind(step.put), 201)
+
+
+def _made(raw: dict[str, Any]) -> list[Resource]:
+    """The objects of a body like a topology file, or every problem of all of them."""
+    plurals = {kind.PLURAL: kind for kind in STATED}
+    made: list[Resource] = []
+    wrong: list[Problem] = []
+    for plural, items in raw.items():
+        if plural not in plurals:
+            reason = f"unknown field; there are {', '.join(plurals)}"
+            wrong.append(Problem("body", "", plural, reason))
+        elif not isinstance(items, list):
+            wrong.append(Problem("body", "", plural, "expected a list"))
+        else:
+            try:
+                made += kinds.all_made(plurals[plural], items)
+            except ModelError as error:
+                wrong += error.problems
+    if wrong:
+        raise ModelError(wrong)
+    return made
+
+
+def _by_kind(resources: list[Resource]) -> dict[str, list[dict[str, Any]]]:
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for resource in resources:
+        found[resource.PLURAL].append(objects.plain(resource))
+    return found
+
+
+def _add_watch(app: FastAPI, access: Access) -> None:
+    @app.get(f"{ROOT}/watch", tags=["all kinds"], dependencies=[Depends(access.reader)],
+             summary="Follow every change", **pages.watch())  # fmt: skip
+    async def watch(request: Request) -> Response:
+        words = request.query_params.getlist("kind")
+        chosen = {objects.kind_named(word).KIND for word in words} or {k.KIND for k in STATED}
+        headers = {"Cache-Control": "no-store"}
+        return StreamingResponse(_events(access, chosen), 200, headers, "text/event-stream")
+
+
+async def _events(access: Access, chosen: set[str]) -> AsyncIterator[bytes]:
+    """Server-sent events: the whole state, then each step that concerns the chosen kinds."""
+    steps = access.worker.watch()
+    waiting: asyncio.Task[Step] | None = None
+    name = "state"
+    try:
+        while True:
+            waiting = waiting or asyncio.ensure_future(anext(steps))
+            done, _ = await asyncio.wait([waiting], timeout=KEEP_ALIVE_S)
+            if not done:
+                yield b": nothing new\n\n"
+                continue
+            try:
+                data = _concerning(waiting.result(), chosen)
+            except StopAsyncIteration:
+                return
+            waiting = None
+            if name == "state" or any(data.values()):
+                yield b"event: %s\ndata: %s\n\n" % (name.encode(), msgspec.json.encode(data))
+            name = "step"
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await waiting
+        await steps.aclose()  # type: ignore[attr-defined]
+
+
+def _concerning(step: Step, chosen: set[str]) -> dict[str, Any]:
+    remove: dict[str, list[str]] = defaultdict(list)
+    for kind, name in step.remove:
+        if kind in chosen:
+            remove[KINDS[kind].PLURAL].append(name)
+    put = [resource for resource in step.put if resource.KIND in chosen]
+    return {"put": _by_kind(put), "remove": remove}
