@@ -19,7 +19,7 @@ from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
 from onehop.lab.processes import kill, services
 from onehop.lab.state import LabError, NodeState
-from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, gateway, plan, without
+from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, plan, with_gateway, without
 from onehop.lab.up import apply
 
 DRAIN_S = 15.0
@@ -29,7 +29,7 @@ IDLE_PACKETS = 5  # in one look: what the kernel's own neighbour discovery may s
 
 def join(lab: Lab, name: str) -> Gateway:
     """Add gateway `name` ("g4") and start it; `lab.wait_ready` tells when it carries traffic."""
-    topology = Topology.of([*lab.topology, *gateway(_number(lab, name))])
+    topology = with_gateway(lab.topology, _number(lab, name))
     new = plan(topology)
     _remember(lab, holder.ask(lab.directory, holder.Request(build=new)))
     joined = lab.gateway(name)

@@ -129,13 +129,14 @@ def play(lab: Lab, name: str, **options: Any) -> Result:
 
 
 def _scenario(name: str) -> Callable[..., Result]:
-    from onehop.lab.scenarios import elastic, failover, onehop, scaling
+    from onehop.lab.scenarios import elastic, failover, onehop, scaling, stateful
 
     known: dict[str, Callable[..., Result]] = {
         "scaling": scaling.run,
         "failover": failover.run,
         "onehop": onehop.run,
         "elastic": elastic.run,
+        "stateful": stateful.run,
     }
     return known[name]
 
@@ -147,6 +148,7 @@ def _taken(name: str, options: dict[str, Any]) -> dict[str, Any]:
         "failover": {"how", "direction", "streams"},
         "elastic": {"direction", "streams"},
         "onehop": set[str](),
+        "stateful": set[str](),
     }
     return {option: value for option, value in options.items() if option in takes[name]}
 

@@ -25,9 +25,12 @@ from onehop.engine.model import (
     Bridge,
     Host,
     Port,
+    PortGroup,
     Resource,
     Route,
     Router,
+    SecurityGroup,
+    SecurityRule,
     Topology,
 )
 
@@ -37,6 +40,14 @@ UNDERLAY_PREFIX = 24
 NAME_MAX = 10  # a host's name, so that "NAME-wire" still is a device's name
 DEVICE_MAX = 15  # IFNAMSIZ less its end
 MAX_GATEWAYS, MAX_COMPUTES = 9, 200
+UPLINKS = "uplinks"  # the port group of all gateways
+# What anybody may open to a machine: pings, and the ports that the scenarios' programs take.
+OPEN = (
+    SecurityRule(direction="ingress", protocol="icmp"),
+    SecurityRule(direction="ingress", protocol="icmpv6"),
+    SecurityRule(direction="ingress", protocol="tcp", ports="1024-65535"),
+    SecurityRule(direction="ingress", protocol="udp", ports="1024-65535"),
+)
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +94,10 @@ def generate(computes: int, gateways: int) -> Topology:
             *_tenant(computes),
             *_provider(),
             *(resource for n in count(gateways) for resource in gateway(n)),
+            # What one gateway knows of a connection, all of them know.
+            PortGroup(
+                name=UPLINKS, ports=tuple(f"uplink-g{n}" for n in count(gateways)), stateful=True
+            ),
         ]
     )
 
@@ -90,6 +105,7 @@ def generate(computes: int, gateways: int) -> Topology:
 def _tenant(computes: int) -> Iterator[Resource]:
     yield Bridge(name="tenant-net")
     yield Router(name="tenant")
+    yield SecurityGroup(name="machines", rules=OPEN)
     for n in count(computes):
         yield Port(
             name=f"vm{n}",
@@ -98,6 +114,7 @@ def _tenant(computes: int) -> Iterator[Resource]:
             addresses=(f"10.0.0.{10 + n}/24", f"fd00:10::{10 + n}/64"),
             host=f"c{n}",
             interface=f"vm{n}",
+            security_groups=("machines",),
         )
     yield Port(name="net-to-tenant", device="tenant-net", peer="tenant-to-net")
     yield Port(name="tenant-to-net", device="tenant", addresses=("10.0.0.1/24", "fd00:10::1/64"))
@@ -142,6 +159,19 @@ def _route(router: str, destination: str, port: str, gateway: str) -> Route:
     )
 
 
+def with_gateway(topology: Topology, n: int) -> Topology:
+    """`topology` and gateway `gN`."""
+    own = tuple(gateway(n))
+    uplinks = tuple(resource.name for resource in own if isinstance(resource, Port))
+    groups = tuple(
+        msgspec.structs.replace(group, ports=group.ports + uplinks)
+        if group.name == UPLINKS
+        else group
+        for group in topology.port_groups
+    )
+    return Topology.of([*msgspec.structs.replace(topology, port_groups=groups), *own])
+
+
 def without(topology: Topology, host: str, *, host_too: bool = True) -> Topology:
     """`topology` less a gateway: its sessions, or all of it."""
     ports = {port.name for port in topology.ports if port.host == host}
@@ -153,6 +183,10 @@ def without(topology: Topology, host: str, *, host_too: bool = True) -> Topology
         bgp_peers=peers,
         ports=tuple(port for port in topology.ports if port.name not in ports),
         hosts=tuple(h for h in topology.hosts if h.name != host),
+        port_groups=tuple(
+            msgspec.structs.replace(group, ports=tuple(p for p in group.ports if p not in ports))
+            for group in topology.port_groups
+        ),
     )
 
 

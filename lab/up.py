@@ -19,6 +19,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -165,10 +166,15 @@ def start_store(lab: Lab) -> None:
     apply(lab)
 
 
-def apply(lab: Lab) -> None:
-    """Have the store hold the lab's topology file."""
+def apply(lab: Lab, topology: model.Topology | None = None) -> None:
+    """Have the store hold `topology`; without it, the lab's topology file."""
     # Polite to the switches, with which it would share no machine elsewhere.
-    _onehop(["apply", "-f", lab.state.topology, "--store", lab.state.store], "nice")
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as other:
+        if topology:
+            other.write(model.dump(topology))
+            other.flush()
+        path = other.name if topology else lab.state.topology
+        _onehop(["apply", "-f", path, "--store", lab.state.store], "nice")
 
 
 def _onehop(arguments: list[str], *before: str, service: str = "") -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from onehop.controller.cli.output import InputError
 from onehop.engine import model
-from onehop.lab.topo import gateway, generate, plan, without
+from onehop.lab.topo import generate, plan, with_gateway, without
 
 
 def test_the_labs_own_topology_breaks_no_rule_of_the_model() -> None:
@@ -48,7 +48,7 @@ def test_an_address_without_a_length_takes_that_of_its_subnet() -> None:
 
 def test_a_gateway_that_joins_and_leaves_leaves_the_topology_as_it_was() -> None:
     before = generate(2, 2)
-    joined = model.Topology.of([*before, *gateway(3)])
+    joined = with_gateway(before, 3)
     assert joined == generate(2, 3)
     assert without(joined, "g3") == before
 

@@ -13,21 +13,16 @@ packet without a route      never on the underlay, and the sender is told
 from __future__ import annotations
 
 import socket
-import subprocess
-import tempfile
 import time
 from collections.abc import Iterable
 from ipaddress import ip_address
-from pathlib import Path
 
 import msgspec
 
-from onehop.engine.model import Topology, dump, load
+from onehop.engine.model import Topology
 from onehop.lab import checks as waits
-from onehop.lab.hosts import onehop
 from onehop.lab.lab import Lab
 from onehop.lab.nodes import Node
-from onehop.lab.processes import environment
 from onehop.lab.results import Check, Crossing, OnehopResult, header
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
@@ -118,7 +113,7 @@ class _Scene:
     def no_route(self, what: str) -> tuple[Crossing, Check]:
         marker = _marker("no-route")
         try:
-            _apply(self.lab, without_default(_stated(self.lab)))
+            apply(self.lab, without_default(self.lab.topology))
             waits.eventually(lambda: "" if _told(self.here) else "a route is left", WAIT_S)
             with self._tap() as tap:
                 told = sum(_told(self.here, marker) for _ in range(ARPS))
@@ -157,20 +152,6 @@ def without_default(topology: Topology) -> Topology:
     """The topology without its routes to everywhere."""
     left = tuple(route for route in topology.routes if route.destination not in _ANYWHERE)
     return msgspec.structs.replace(topology, routes=left)
-
-
-def _stated(lab: Lab) -> Topology:
-    return load(Path(lab.state.topology).read_text(), lab.state.topology)
-
-
-def _apply(lab: Lab, topology: Topology) -> None:
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(dump(topology))
-        file.flush()
-        command = [onehop(), "apply", "-f", file.name, "--store", lab.state.store]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment())
-    if done.returncode:
-        raise LabError(done.stderr.strip() or "onehop apply failed")
 
 
 def _marker(what: str) -> bytes:
