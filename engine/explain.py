@@ -99,7 +99,7 @@ ERRORS = (  # in the order of IcmpError in craft.pxd
 ACTIONS = (  # in the order of RuleAction in chain.pxd
     "accept", "drop", "reject", "return", "jump", "snat", "dnat", "reverse snat", "reverse dnat",
 )  # fmt: skip
-ERROR_STEP, REASON_STEP, RULE_STEP = 13, 15, 18
+ERROR_STEP, REASON_STEP, RULE_STEP = 13, 15, 19
 
 
 def step_in_words(
