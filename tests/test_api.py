@@ -304,6 +304,13 @@ def test_objects_of_many_kinds_are_created_in_any_order(api: Client) -> None:
 # Access.
 
 
+def test_what_can_be_done_is_told(api: Client) -> None:
+    for path, allowed in (("/ports", "GET, POST"), ("/ports/a/1", "DELETE, GET, PATCH, PUT"),
+                          ("/neighbors", "GET"), ("/bulk", "POST")):  # fmt: skip
+        answer = api.ask("TRACE", path)
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer onehop_ä"])
 def test_who_has_no_token_sees_nothing(api: Client, header: str) -> None:
     stranger = Client(api.url, "")
@@ -405,6 +412,14 @@ def test_the_page_describes_every_endpoint(url: str) -> None:
         assert name in page["components"]["schemas"]
     operations = [o["operationId"] for path in page["paths"].values() for o in path.values()]
     assert len(set(operations)) == len(operations)
+
+
+def test_the_name_of_what_is_replaced_may_be_left_to_the_path(url: str, api: Client) -> None:
+    page = api.ask("GET", "/openapi.json").json
+    body = page["paths"]["/v1/ports/{name}"]["put"]["requestBody"]["content"]["application/json"]
+    name = body["schema"]["$ref"].rpartition("/")[2]
+    assert page["components"]["schemas"][name]["required"] == ["device"]
+    assert api.ask("PUT", "/ports/c", {"device": "net"}).status == 200
 
 
 def test_the_page_to_try_it_needs_nothing_from_outside(url: str) -> None:

@@ -243,7 +243,7 @@ def test_a_port_is_bound_moved_and_unplugged() -> None:
     printed("host", "unbind", "vm")
     assert (got("port", "vm")["host"], got("port", "vm")["interface"]) == (None, None)
     assert refused("host", "bind", "vm", "c2", "tap9") == [
-        "onehop: port 'vm2': interface: 'tap9' of 'c2' is already that of port 'vm'"
+        "onehop: port 'vm': interface: 'tap9' of 'c2' is already that of port 'vm2'"
     ]
 
 

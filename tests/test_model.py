@@ -456,6 +456,13 @@ def test_a_stated_key_displaces_an_assigned_one() -> None:
     assert b.tunnel_key == key != a.tunnel_key != 0
 
 
+def test_nothing_gets_a_key_that_another_has() -> None:
+    whole = Topology(bridges=(Bridge(name="new"),))
+    key = model.assign_keys(whole).bridges[0].tunnel_key
+    (new,) = model.assign_keys(whole, taken={("port", "elsewhere"): key}).bridges
+    assert new.tunnel_key not in (0, key)
+
+
 def test_a_router_port_has_a_mac_of_its_own() -> None:
     macs = {model.router_mac(Port(name=f"p{n}", device="r")) for n in range(100)}
     assert len(macs) == 100

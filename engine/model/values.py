@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from ipaddress import (
     IPv4Address,
     IPv4Interface,
@@ -31,6 +31,8 @@ from onehop.engine.model.resources import MAC, MADE_NAME, NAME, Problem, Resourc
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
+
+TEXTS = 1 << 17  # that stay read; a topology is read again at each change of it
 
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
@@ -197,6 +199,7 @@ def refusal(check: str, text: str) -> str:
     return ""
 
 
+@lru_cache(TEXTS)
 def read_address(text: str) -> IPAddress:
     """The address of one machine."""
     try:
@@ -206,6 +209,7 @@ def read_address(text: str) -> IPAddress:
     return _one_machine(address, text)
 
 
+@lru_cache(TEXTS)
 def read_interface(text: str) -> IPInterface:
     """The address of one machine, with or without the length of its subnet's prefix."""
     if not _has_plain_length(text, required=False):
@@ -219,6 +223,7 @@ def read_interface(text: str) -> IPInterface:
     return interface
 
 
+@lru_cache(TEXTS)
 def read_prefix(text: str) -> IPNetwork:
     """A prefix, with no bit set beyond its length."""
     try:
