@@ -30,6 +30,7 @@ cdef void clear_port(Port* port) noexcept:
     port.used = port.up = 0
     port.device = port.peer = port.host = NONE
     port.key = 0
+    port.mtu = port.limit = 0
     port.place = NONE
     port.n_addresses = 0
 

@@ -47,6 +47,8 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_ARP                 # ARP or ND, answered or absorbed
     R_LOCAL               # for the router itself
     R_TOO_LONG            # more actions than a verdict holds
+    R_OVER_MTU            # the egress port's; the sender is told
+    R_UNFRAGMENTED        # the same, and the sender wants it fragmented
 
 cdef struct Action:
     uint8_t kind

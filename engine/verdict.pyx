@@ -21,4 +21,6 @@ REASONS = (
     "ARP or neighbor discovery",
     "for the router itself",
     "too many actions",
+    "over the egress MTU",
+    "over the egress MTU, and onehop does not fragment",
 )

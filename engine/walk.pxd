@@ -103,6 +103,10 @@ cdef inline void see_tp_dst(Walk* walk) noexcept nogil:
     if not walk.is_crafted:
         walk.out.mask.tp_dst = 0xffff
 
+cdef inline void see_length(Walk* walk, uint16_t bit) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.len_class |= bit
+
 cdef void see_eth_src(Walk* walk) noexcept nogil
 cdef void see_eth_dst(Walk* walk) noexcept nogil
 cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil

@@ -28,6 +28,7 @@ TIME_EXCEEDED = {4: (11, 0), 6: (3, 0)}
 NET_UNREACHABLE = {4: (3, 0), 6: (1, 0)}
 PROHIBITED = {4: (3, 13), 6: (1, 1)}
 HOST_UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+TOO_BIG = {4: (3, 4), 6: (2, 0)}
 PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
 BGP, BFD = 179, (3784, 3785)  # what an uplink's routing daemons listen to
 ERRORS_V4 = (3, 4, 5, 11, 12)
@@ -243,8 +244,18 @@ class Walk:
             self._deliver(port, frame, ip)
         elif hop.type == "normal" and ip.ttl <= 1:
             self._complain(port, frame, TIME_EXCEEDED)
-        elif hop.type == "normal":
+        elif hop.type == "normal" and not self._too_long(self.world.port(hop.port), port, frame):
             self._forward(self.world.port(hop.port), hop.gateway or ip.dst, frame, passed)
+
+    def _too_long(self, out: model.Port, port: model.Port, frame: Frame) -> bool:
+        """Whether `frame` does not fit through `out`, which its sender is told."""
+        ip, mtu = frame.body, self.world.mtu(out)
+        assert isinstance(ip, Ip)
+        if mtu is None or len(ip.encode()) <= mtu:
+            return False
+        if ip.version == 6 or ip.dont_fragment:
+            self._complain(port, frame, TOO_BIG, struct.pack("!I", mtu))
+        return True
 
     def _forward(self, out: model.Port, next_hop: Address, frame: Frame, passed: int) -> None:
         mac = self.world.neighbor(out, next_hop)
@@ -288,14 +299,20 @@ class Walk:
             return
         self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), answer))
 
-    def _complain(self, port: model.Port, frame: Frame, what: dict[int, tuple[int, int]]) -> None:
+    def _complain(
+        self,
+        port: model.Port,
+        frame: Frame,
+        what: dict[int, tuple[int, int]],
+        detail: bytes = b"\0\0\0\0",
+    ) -> None:
         ip = frame.body
         assert isinstance(ip, Ip)
         own = self.world.source_address(port, ip.src)
         if own is None or not may_complain(ip):
             return
         quoted = ip.encode()[: QUOTED[ip.version]]
-        error = frames.icmp(_plain(own, ip.src), *what[ip.version], b"\0\0\0\0" + quoted)
+        error = frames.icmp(_plain(own, ip.src), *what[ip.version], detail + quoted)
         self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
 
 

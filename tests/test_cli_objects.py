@@ -164,8 +164,8 @@ def test_an_object_that_names_itself_needs_no_name() -> None:
 
 def test_every_mistake_is_told_and_nothing_is_made() -> None:
     assert refused("create", "port", "new", "mac=zz", "x=1", "addresses=10.0.0,::1") == [
-        "onehop: port 'new': x: unknown field; there are name, device, mac, addresses, peer, "
-        "host, interface, admin_state_up, tunnel_key",
+        "onehop: port 'new': x: unknown field; there are name, device, mac, addresses, mtu, "
+        "peer, host, interface, admin_state_up, tunnel_key",
         "onehop: port 'new': device: is missing",
         "onehop: port 'new': mac: 'zz' is not right: expected a MAC address like "
         "02:00:00:00:00:01",

@@ -26,6 +26,7 @@ InterfaceText = Annotated[str, msgspec.Meta(extra={"check": "interface"})]  # 10
 PrefixText = Annotated[str, msgspec.Meta(extra={"check": "prefix"})]  # 10.0.0.0/24
 TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY)]
 Asn = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
+PortMtu = Annotated[int, msgspec.Meta(ge=68, le=65535)]  # RFC 791
 Weight = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
@@ -111,6 +112,7 @@ class Port(Resource, frozen=True):
     # Of a router port: its own address and its subnet, "10.0.0.1/24".
     # Of a bridge port: the addresses of the machine behind it, "10.0.0.5" or "10.0.0.5/24".
     addresses: tuple[InterfaceText, ...] = ()
+    mtu: PortMtu | None = None  # of a router port: the longest IP packet that leaves; None: any
     peer: Annotated[str, Ref("port")] | None = None
     host: Annotated[str, Ref("host")] | None = None
     interface: str | None = None  # the network device on that host

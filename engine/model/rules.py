@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from ipaddress import ip_interface
 
+from onehop.engine.limits import MAX_LIMITS, limits_of
 from onehop.engine.model.keys import router_mac
 from onehop.engine.model.resources import (
     BgpNetwork,
@@ -29,6 +30,7 @@ from onehop.engine.model.view import Domain, View
 
 Problems = Iterator[Problem]
 DEVICE_NAME = re.compile(r"[!-.0-9;-~]{1,15}")  # of what Linux takes (IFNAMSIZ), the ASCII
+IPV6_MTU = 1280  # RFC 8200, section 5
 
 
 def _wrong(resource: Resource, field: str, reason: str) -> Problem:
@@ -180,6 +182,30 @@ def tunnel_keys_are_unique(view: View) -> Problems:
     )
 
 
+# MTUs.
+
+
+def mtus_fit_their_ports(view: View) -> Problems:
+    for port in view.ports.values():
+        if port.mtu is None:
+            continue
+        if port.device in view.bridges:
+            yield _wrong(port, "mtu", f"{port.device!r} is a bridge, which is not limited")
+        has_ipv6 = any(address.version == 6 for address in view.addresses[port.name])
+        if has_ipv6 and port.mtu < IPV6_MTU:
+            yield _wrong(port, "mtu", f"{port.mtu} is less than IPv6's {IPV6_MTU}")
+
+
+def mtus_are_few(view: View) -> Problems:
+    """The switches tell so many lengths apart, see engine/limits.py."""
+    found = {port.mtu for port in view.ports_of(view.routers) if port.mtu is not None}
+    kept = limits_of(found)
+    for port in view.ports_of(view.routers):
+        if port.mtu is not None and port.mtu not in kept:
+            reason = f"{port.mtu} is one too many: there are {MAX_LIMITS} different ones already"
+            yield _wrong(port, "mtu", reason)
+
+
 # Routes.
 
 
@@ -308,6 +334,8 @@ RULES: tuple[Callable[[View], Problems], ...] = (
     machines_are_inside_their_subnet,
     nobody_shares_an_address,
     tunnel_keys_are_unique,
+    mtus_fit_their_ports,
+    mtus_are_few,
     routes_are_whole,
     routes_are_stated_once,
     port_groups_name_a_port_once,
