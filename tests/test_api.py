@@ -272,6 +272,27 @@ def test_two_servers_over_one_store_agree(
         assert api.ask("PATCH", "/bridges/other", {"tunnel_key": 8}, If_Match=tag).status == 412
 
 
+def test_without_the_store_reading_goes_on_and_changes_wait_for_it(
+    tmp_path: pathlib.Path, directory: pathlib.Path, tokens: dict[str, str]
+) -> None:
+    remote = f"unix:{tmp_path}/store.sock"
+    server.start(tmp_path, [remote])
+    try:
+        with api_server(remote, directory) as url:
+            client = Client(url, tokens["admin"])
+            assert client.ask("POST", "/bridges", {"name": "kept"}).status == 201
+            server.stop(tmp_path)
+            away = client.ask("POST", "/bridges", {"name": "lost"})
+            assert away.status == 503 and remote in away.detail
+            assert client.ask("GET", "/bridges/kept").status == 200
+            server.start(tmp_path, [remote])
+            assert client.ask("POST", "/bridges", {"name": "new"}).status == 201
+            names = [item["name"] for item in client.ask("GET", "/bridges").json["items"]]
+            assert names == ["kept", "new"]
+    finally:
+        server.stop(tmp_path)
+
+
 # Several at once.
 
 
