@@ -21,7 +21,8 @@ from onehop.engine.flows cimport (
 )
 from onehop.engine.hot cimport (
     N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED, N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
-    hot_expire, hot_forget, hot_merge, hot_obey, hot_review_all, hot_review_tag, hot_used,
+    hot_expire, hot_forget, hot_forget_lengths, hot_merge, hot_obey, hot_review_all,
+    hot_review_tag, hot_used,
 )
 from onehop.engine.keep cimport keeper_clear
 from onehop.engine.openflow cimport (
@@ -360,7 +361,9 @@ cdef class Datapath:
         return 0
 
     cdef int refresh(self, nsec_t now) except -1:
-        """Put right what changed port numbers made stale."""
+        """Put right what changed port numbers, or lengths, made stale."""
+        if self.hot.limits_mark != self.hot.topo.limits_mark:
+            hot_forget_lengths(self.hot)
         if self.all_stale:
             hot_review_all(self.hot, now)
         for tag in self.stale:

@@ -43,6 +43,7 @@ class PortFact(NamedTuple):
     mac: bytes
     addresses: tuple[tuple[bytes, int], ...]  # a router port's own, with their prefix lengths
     place: tuple[str, str]  # ("device" or "port", name): whose neighbors are on its link
+    mtu: int  # 0: any length
 
 
 class RouteFact(NamedTuple):

@@ -240,6 +240,7 @@ class Facts:
             mac=mac_bytes(router_mac(port)) if is_router else bytes(6),
             addresses=addresses_of(port) if is_router else (),
             place=self._place(port, peer),
+            mtu=(port.mtu or 0) if is_router else 0,
         )
 
     def _say_bridge_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:

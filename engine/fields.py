@@ -31,6 +31,7 @@ class Field(NamedTuple):
 
 FIELDS: dict[str, Field] = {
     "in_port": Field(4, BASIC, 0),
+    "reg0": Field(4, NICIRA, 0),
     "metadata": Field(8, BASIC, 2),
     "eth_dst": Field(6, BASIC, 3, "mac"),
     "eth_src": Field(6, BASIC, 4, "mac"),

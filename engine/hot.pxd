@@ -7,7 +7,7 @@
 """
 
 from onehop.engine.buffer cimport Buffer
-from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.flows cimport Flows
 from onehop.engine.keep cimport Keeper
 from onehop.engine.openflow cimport FlowStat
@@ -46,6 +46,7 @@ cdef struct Hot:
     Keeper keeper          # of connections
     Buffer actions         # of the verdict at hand
     Buffer instructions
+    uint16_t limits_mark   # of the list of lengths that the flows were made for
     uint32_t* ports        # virtual port by OVS port, of 65536; NONE: none
     Verdict verdict        # of a packet
     Verdict again          # of a flow that is simulated again
@@ -64,6 +65,8 @@ cdef int hot_review_tag(Hot* hot, tag_t tag, nsec_t now) except -1 nogil
 cdef int hot_review_all(Hot* hot, nsec_t now) except -1 nogil
 # Take over a flow found in the switch, or change or delete it.
 cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil
+# Delete the flows whose match says something about the length: the list has changed.
+cdef int hot_forget_lengths(Hot* hot) except -1 nogil
 cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil
 # A flow has carried packets since it was last counted: what it depends on is in use.
 cdef int hot_used(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil

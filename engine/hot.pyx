@@ -145,8 +145,8 @@ cdef inline bint does_already(const Hot* hot, uint32_t flow) noexcept nogil:
 cdef int put_flow(Hot* hot, uint32_t flow, uint8_t command) except -1 nogil:
     cdef const Flow* slot = &hot.flows.slots[flow]
     return put_flow_mod(&hot.out, command, flows_cookie(&hot.flows, flow), &slot.key,
-                        &hot.flows.masks[slot.mask], slot.ofport, slot.actions,
-                        slot.action_bytes)
+                        &hot.flows.masks[slot.mask], slot.ofport, hot.limits_mark,
+                        slot.actions, slot.action_bytes)
 
 
 cdef int drop_flow(Hot* hot, uint32_t flow) except -1 nogil:
@@ -206,6 +206,16 @@ cdef int hot_review_all(Hot* hot, nsec_t now) except -1 nogil:
     cdef uint32_t flow
     for flow in range(hot.flows.room):
         hot_review(hot, flow, now)
+    return 0
+
+
+cdef int hot_forget_lengths(Hot* hot) except -1 nogil:
+    cdef uint32_t flow
+    for flow in range(hot.flows.room):
+        if hot.flows.slots[flow].in_use:
+            if hot.flows.masks[hot.flows.slots[flow].mask].len_class:
+                drop_flow(hot, flow)
+    hot.limits_mark = hot.topo.limits_mark
     return 0
 
 
@@ -281,7 +291,7 @@ cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil:
     if flow == NONE:
         hot.counts[<int>N_DELETED] += 1
         return put_flow_mod(&hot.out, OFPFC_DELETE_STRICT, stat.cookie, &match.key, &match.mask,
-                            match.ofport, NULL, 0)
+                            match.ofport, match.limits_mark, NULL, 0)
     hot.flows.slots[flow].packets = stat.packets
     hot.counts[<int>N_ADOPTED] += 1
     remember(hot, flow, &hot.again)
@@ -297,6 +307,8 @@ cdef uint32_t take_over(
     """The flow, with its actions in hot.actions; NONE: it is not to be kept."""
     cdef idx_t port = hot.ports[match.ofport] if match.ofport < 65536 else <idx_t>NONE
     if port == NONE or cookie == 0:
+        return NONE
+    if match.mask.len_class and match.limits_mark != hot.limits_mark:
         return NONE
     match.key.in_port = port
     if not normalise(&match.key, &match.mask):

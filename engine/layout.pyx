@@ -32,6 +32,7 @@ cdef void clear_port(Port* port) noexcept:
     port.inbound_filter = port.outbound_filter = NONE
     port.device = port.peer = port.host = NONE
     port.key = 0
+    port.mtu = port.limit = 0
     port.place = NONE
     port.n_addresses = 0
 

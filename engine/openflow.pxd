@@ -20,6 +20,7 @@ cdef enum:
     OFPFC_MODIFY_STRICT = 2
     OFPFC_DELETE = 3
     OFPFC_DELETE_STRICT = 4
+    LIMITED_TABLE = 100    # of those flows whose match says something about the length
     FLOW_PRIORITY = 100    # of the flows that come from verdicts
 
 cdef struct PacketIn:
@@ -57,7 +58,7 @@ cdef uint32_t read_flow_stat(
 # `actions`: encoded ones; none: the flow drops.
 cdef int put_flow_mod(
     Buffer* out, uint8_t command, uint64_t cookie, const FlowKey* key, const FlowKey* mask,
-    uint32_t ofport, const uint8_t* actions, uint32_t action_bytes,
+    uint32_t ofport, uint16_t limits_mark, const uint8_t* actions, uint32_t action_bytes,
 ) except -1 nogil
 cdef int put_delete(Buffer* out, uint64_t cookie, uint64_t cookie_mask) except -1 nogil
 

@@ -9,9 +9,17 @@ CONTROLLER: int  # reserved port numbers
 IN_PORT: int
 MAX_LEN: int  # to the controller with the whole packet
 
-Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
-"""("output", port) | ("controller",) | ("set_tunnel", address, key) | ("set", field, value): one
-tunnel copy is set_tunnel followed by output."""
+Action = (
+    tuple[str]
+    | tuple[str, int]
+    | tuple[str, str, int]
+    | tuple[str, str, str]
+    | tuple[str, int, int]
+)
+"""("output", port) | ("controller",) | ("set_tunnel", address, key) | ("set", field, value) |
+("compare_length", bytes of a frame, bit of reg0) | ("goto", table): one tunnel copy is set_tunnel
+followed by output."""
+LIMITED: int  # the table of flows whose match says something about the length
 
 class FlowStats(NamedTuple):
     cookie: int
@@ -22,7 +30,11 @@ class FlowStats(NamedTuple):
     instructions: bytes
 
 def static_flow(
-    cookie: int, priority: int, match: Mapping[str, int | str], actions: Sequence[Action]
+    cookie: int,
+    priority: int,
+    match: Mapping[str, int | str],
+    actions: Sequence[Action],
+    table: int = ...,
 ) -> bytes:
     """A flow-mod that adds a flow (or replaces the one with the same match and priority).
 

@@ -2,8 +2,9 @@
 
 1. Any bytes are safe: every length is checked against the message that it is in, and a message
    against the buffer.
-2. A flow has one table (0), no timeouts (the agent owns expiry) and at most one instruction:
-   apply-actions.
+2. A flow that comes from a verdict is in table 0, or in LIMITED_TABLE where its match says
+   something about the length; it has no timeouts (the agent owns expiry) and at most one
+   instruction: apply-actions.
 3. Messages carry xid 0 where nobody waits for an answer.
 """
 
@@ -25,8 +26,12 @@ cdef enum:
     NO_BUFFER = 0xffffffff
     ANY_TABLE = 0xff
     OFPMP_FLOW = 1
+    OFPIT_GOTO_TABLE = 1
     OFPIT_APPLY_ACTIONS = 4
     OFPAT_SET_FIELD = 25
+    OFPAT_EXPERIMENTER = 0xffff
+    NICIRA = 0x2320
+    NXAST_CHECK_PKT_LARGER = 49
     OFPT_SET_ASYNC = 28
     OFPR_NO_MATCH = 0
     OFPR_ACTION = 1
@@ -113,12 +118,13 @@ cdef uint32_t read_flow_stat(
 
 cdef int put_flow_mod(
     Buffer* out, uint8_t command, uint64_t cookie, const FlowKey* key, const FlowKey* mask,
-    uint32_t ofport, const uint8_t* actions, uint32_t action_bytes,
+    uint32_t ofport, uint16_t limits_mark, const uint8_t* actions, uint32_t action_bytes,
 ) except -1 nogil:
     cdef uint8_t* msg = reserve(out, FLOW_MOD_BYTES + MATCH_MAX + 8 + action_bytes)
     cdef uint32_t len_bytes
     put_flow_mod_head(msg, command, cookie, 0, FLOW_PRIORITY)
-    len_bytes = FLOW_MOD_BYTES + put_match(msg + FLOW_MOD_BYTES, key, mask, ofport)
+    msg[24] = <uint8_t>LIMITED_TABLE if mask.len_class else 0
+    len_bytes = FLOW_MOD_BYTES + put_match(msg + FLOW_MOD_BYTES, key, mask, ofport, limits_mark)
     if action_bytes:
         len_bytes += put_apply(msg + len_bytes, actions, action_bytes)
     put16(msg + 2, len_bytes)
@@ -143,6 +149,7 @@ cdef void put_flow_mod_head(
     msg[1] = OFPT_FLOW_MOD
     put64(msg + 8, cookie)
     put64(msg + 16, cookie_mask)
+    msg[24] = <uint8_t>ANY_TABLE if command == OFPFC_DELETE else 0
     msg[25] = command
     put16(msg + 30, priority)
     put32(msg + 32, NO_BUFFER)
@@ -189,10 +196,14 @@ STATIC = 1 << 62
 DYNAMIC = 2 << 62
 CLASS_MASK = 3 << 62
 DYNAMIC_PRIORITY = FLOW_PRIORITY
+LIMITED = <uint32_t>LIMITED_TABLE
 CONTROLLER = <uint32_t>OFPP_CONTROLLER
 IN_PORT = <uint32_t>OFPP_IN_PORT
 MAX_LEN = 0xffff
-Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
+Action = (
+    tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
+    | tuple[str, int, int]
+)
 
 
 class FlowStats(NamedTuple):
@@ -204,9 +215,9 @@ class FlowStats(NamedTuple):
     instructions: bytes
 
 
-def static_flow(cookie: int, priority: int, match, actions) -> bytes:
+def static_flow(cookie: int, priority: int, match, actions, table: int = 0) -> bytes:
     return flow_mod(OFPFC_ADD, cookie, 0, priority, static_match(match),
-                    static_instructions(actions))
+                    static_instructions(actions), table)
 
 
 def delete_flows(cookie: int, cookie_mask: int) -> bytes:
@@ -224,10 +235,15 @@ def static_match(match) -> bytes:
 
 
 def static_instructions(actions) -> bytes:
-    body = encoded(actions)
-    if not body:
-        return b""
-    return integer(OFPIT_APPLY_ACTIONS, 2) + integer(8 + len(body), 2) + bytes(4) + body
+    body = encoded([action for action in actions if action[0] != "goto"])
+    found = b""
+    if body:
+        found = integer(OFPIT_APPLY_ACTIONS, 2) + integer(8 + len(body), 2) + bytes(4) + body
+    for action in actions:
+        if action[0] == "goto":
+            head = integer(OFPIT_GOTO_TABLE, 2) + integer(8, 2)
+            found += head + integer(action[1], 1) + bytes(3)
+    return found
 
 
 cdef bytes encoded(actions):
@@ -244,6 +260,8 @@ def encoded_action(name: str, value=0, key=None) -> bytes:
         return set_field(field, value) + set_field("tunnel_id", key)
     if name == "set" and key is not None:
         return set_field(value, key)
+    if name == "compare_length" and key is not None:
+        return compare_length(value, key)
     raise ValueError(f"{name}: no such action, or without its values")
 
 
@@ -255,6 +273,13 @@ cdef bytes set_field(str name, value):
     oxm = fields.oxm(name, value)
     padded = (4 + len(oxm) + 7) & ~7
     return integer(OFPAT_SET_FIELD, 2) + integer(padded, 2) + oxm + bytes(padded - 4 - len(oxm))
+
+
+cdef bytes compare_length(frame_bytes, bit):
+    """Open vSwitch's check_pkt_larger (nicira-ext.h), into a bit of reg0."""
+    head = integer(OFPAT_EXPERIMENTER, 2) + integer(24, 2) + integer(NICIRA, 4)
+    head += integer(NXAST_CHECK_PKT_LARGER, 2) + integer(frame_bytes, 2) + integer(bit, 2)
+    return head + fields.oxm("reg0", 0)[:4] + bytes(6)
 
 
 cdef bytes integer(value, len_bytes):
@@ -272,9 +297,13 @@ cdef bytes ofp_match(bytes oxm):
     return integer(1, 2) + integer(len_bytes, 2) + oxm + padding
 
 
-cdef bytes flow_mod(int command, cookie, cookie_mask, priority, bytes oxm, bytes instructions):
+cdef bytes flow_mod(
+    int command, cookie, cookie_mask, priority, bytes oxm, bytes instructions, uint8_t table=0,
+):
     cdef uint8_t[FLOW_MOD_BYTES] head
     put_flow_mod_head(head, command, cookie, cookie_mask, priority)
+    if table:
+        head[24] = table
     return message(OFPT_FLOW_MOD, 0, head[8:FLOW_MOD_BYTES] + ofp_match(oxm) + instructions)
 
 

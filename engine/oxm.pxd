@@ -1,6 +1,6 @@
 """Flow key and mask <-> OpenFlow match (OXM, OpenFlow 1.3 section 7.2.3)."""
 
-from onehop.engine.cdefs cimport uint8_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.packet cimport FlowKey
 
 cdef enum:
@@ -10,6 +10,7 @@ cdef struct Match:         # a match as it was read
     FlowKey key            # in_port: 0, see ofport
     FlowKey mask
     uint32_t ofport        # in OVS's numbers; 0: any
+    uint16_t limits_mark   # of the list that key.len_class is about
     uint64_t metadata      # how many routers had passed the packet on, see translate.pxd
 
 # Widen `mask` to what OVS can match, and clear what a packet such as `key` does not have, in both.
@@ -18,7 +19,7 @@ cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil
 
 # Write the ofp_match of a normalised key and mask, padding included; its length.
 cdef uint32_t put_match(
-    uint8_t* out, const FlowKey* key, const FlowKey* mask, uint32_t ofport,
+    uint8_t* out, const FlowKey* key, const FlowKey* mask, uint32_t ofport, uint16_t limits_mark,
 ) noexcept nogil
 
 # Read OXM fields (without ofp_match's header). False: not all of it means something here.

@@ -34,6 +34,7 @@ cdef enum:
     OXM_IPV6_SRC = 0x80003400
     OXM_IPV6_DST = 0x80003600
     OXM_ICMP6_TYPE = 0x80003a00
+    NXM_REG0 = 0x00010000  # the limits' mark, and below it the length class
     NXM_IP_FRAG = 0x00013400
     NXM_IP_TTL = 0x00013a00
     NXM_TCP_FLAGS = 0x00014400
@@ -53,7 +54,6 @@ cdef enum:
 
 cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil:
     mask.in_port = 0xffffffff
-    mask._pad = 0
     if mask.vlan_tci:
         mask.vlan_tci = TCI_VID | (TCI_PCP if mask.vlan_tci & TCI_PCP and key.vlan_tci else 0)
     if is_zero(<const uint8_t*>mask.ip_src, 32) and not (
@@ -123,11 +123,13 @@ cdef inline bint is_zero(const uint8_t* data, uint32_t len_bytes) noexcept nogil
 # --- key -> OXM
 
 cdef uint32_t put_match(
-    uint8_t* out, const FlowKey* key, const FlowKey* mask, uint32_t ofport,
+    uint8_t* out, const FlowKey* key, const FlowKey* mask, uint32_t ofport, uint16_t limits_mark,
 ) noexcept nogil:
     cdef uint8_t* at = out + 4
     cdef uint32_t len_bytes, padded
     at = put_whole(at, OXM_IN_PORT, ofport, 4)
+    if mask.len_class:
+        at = put_length(at, key, mask, limits_mark)
     at = put_bytes(at, OXM_ETH_DST, key.eth_dst, mask.eth_dst, 6)
     at = put_bytes(at, OXM_ETH_SRC, key.eth_src, mask.eth_src, 6)
     if mask.eth_type:
@@ -142,6 +144,15 @@ cdef uint32_t put_match(
     put16(out + 2, len_bytes)
     memset(at, 0, padded - len_bytes)
     return padded
+
+
+cdef uint8_t* put_length(
+    uint8_t* at, const FlowKey* key, const FlowKey* mask, uint16_t limits_mark,
+) noexcept nogil:
+    cdef uint8_t[8] both
+    put32(both, <uint32_t>limits_mark << 16 | key.len_class)
+    put32(both + 4, <uint32_t>0xffff0000u | mask.len_class)
+    return put_bytes(at, NXM_REG0, both, both + 4, 4)
 
 
 cdef uint8_t* put_vlan(uint8_t* at, const FlowKey* key, const FlowKey* mask) noexcept nogil:
@@ -253,6 +264,8 @@ cdef bint read_field(Match* match, uint32_t head, const uint8_t* body) noexcept 
     if field == OXM_METADATA and len_bytes == 8:
         match.metadata = get64(body)
         return True
+    if field == NXM_REG0 and len_bytes == 4:
+        return read_length(match, get32(body), get32(bits))
     if field == OXM_VLAN_VID or field == OXM_VLAN_PCP:
         return read_vlan(match, field, body, bits, len_bytes)
     if field >= OXM_TCP_SRC and field <= OXM_ICMP_TYPE + OXM_NEXT:
@@ -262,6 +275,13 @@ cdef bint read_field(Match* match, uint32_t head, const uint8_t* body) noexcept 
     return read_bytes(match, field, body, bits, len_bytes) or (
         len_bytes == (2 if field == OXM_ETH_TYPE else 1) and read_small(match, field, body, bits)
     )
+
+
+cdef bint read_length(Match* match, uint32_t value, uint32_t mask) noexcept nogil:
+    match.limits_mark = <uint16_t>(value >> 16)
+    match.key.len_class = <uint16_t>value
+    match.mask.len_class = <uint16_t>mask
+    return mask >> 16 == 0xffff
 
 
 cdef bint read_bytes(

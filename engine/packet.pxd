@@ -22,7 +22,7 @@ cdef struct FlowKey:       # what a verdict may depend on; all integers in host 
     uint8_t ip_ttl
     uint8_t ip_frag        # a Frag
     uint16_t tcp_flags     # TCP: the 12 low bits of the flags' word; 0: not TCP
-    uint16_t _pad          # 0, so that keys can be compared as bytes
+    uint16_t len_class     # which limits the packet is longer than, see limits.py
 
 cdef struct Packet:        # one packet: where its parts are, and its key
     const uint8_t* data    # borrowed

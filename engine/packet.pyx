@@ -262,6 +262,7 @@ cdef dict key_view(const FlowKey* key):
     found = {name: value for name, (value, _) in match_view(key, &everything).items()}
     if not key.vlan_tci:
         del found["vlan_tci"]
+    del found["len_class"]
     return found
 
 
@@ -272,6 +273,7 @@ cdef dict match_view(const FlowKey* key, const FlowKey* mask):
     note_bytes(found, "eth_dst", key.eth_dst, mask.eth_dst, 6)
     note_integer(found, "vlan_tci", key.vlan_tci, mask.vlan_tci)
     note_integer(found, "eth_type", key.eth_type, mask.eth_type)
+    note_integer(found, "len_class", key.len_class, mask.len_class)
     if key.eth_type == ETH_ARP:
         note_bytes(found, "arp_spa", key.ip_src, mask.ip_src, 4)
         note_bytes(found, "arp_tpa", key.ip_dst, mask.ip_dst, 4)

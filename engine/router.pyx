@@ -11,10 +11,10 @@ Fragments are scored by their addresses alone, so that all of a packet go one wa
 
 from libc.string cimport memcmp, memcpy
 
-from onehop.engine.cdefs cimport NONE, uint8_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport NONE, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.craft cimport (
-    HOST_UNREACHABLE, NO_ROUTE, PORT_UNREACHABLE, PROHIBITED, TTL_EXCEEDED, IcmpError,
-    icmp_echo_reply, icmp_error, may_send_error,
+    HOST_UNREACHABLE, NO_ROUTE, PORT_UNREACHABLE, PROHIBITED, TOO_BIG, TTL_EXCEEDED,
+    IcmpError, icmp_echo_reply, icmp_error, may_send_error,
 )
 from onehop.engine.filter cimport GO_ON, enter_device, leave_device
 from onehop.engine.known cimport Entry, mix
@@ -34,12 +34,13 @@ from onehop.engine.route cimport (
 from onehop.engine.topology cimport Address, Device, Port
 from onehop.engine.verdict cimport (
     AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NEIGHBOR, R_NO_ROUTE,
-    R_NOT_FOR_ROUTER, R_NOT_IP, R_REJECT, R_TAGGED, R_TTL, R_UNREACHABLE, R_UNROUTABLE,
+    R_NOT_FOR_ROUTER, R_NOT_IP, R_OVER_MTU, R_REJECT, R_TAGGED, R_TTL, R_UNFRAGMENTED,
+    R_UNREACHABLE, R_UNROUTABLE,
 )
 from onehop.engine.walk cimport (
     S_BALANCES, S_ECHOES, S_NEXT_HOP, S_RESETS, S_ROUTE, S_SENDS, S_WANTS, add_tag, decide, room,
-    room_at, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src, see_proto,
-    see_tp_dst, see_tp_src, see_vlan, tell,
+    room_at, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src,
+    see_length, see_proto, see_tp_dst, see_tp_src, see_vlan, tell,
 )
 
 cdef enum:
@@ -241,6 +242,8 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
         see_ip_dst(walk, 32 if walk.pkt.key.eth_type == ETH_IPV4 else 128)
     tell(walk, S_NEXT_HOP, egress.device, route.port, family_of(walk), next_hop, 16)
     add_tag(walk, egress.tag)
+    if is_too_long(walk, egress):
+        return refuse_length(walk, in_port, egress.mtu)
     entry = neighbor(walk, egress, family_of(walk), next_hop)
     if entry == NULL:
         return want(walk, in_port, route.port, next_hop)
@@ -251,6 +254,24 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     walk.pkt.key.ip_ttl -= 1
     walk.n_routed += 1
     return leave(walk, route.port)
+
+
+cdef bint is_too_long(Walk* walk, const Port* egress) noexcept nogil:
+    """A flow is only for packets that are short enough: of others the controller sees each."""
+    if egress.mtu == 0:
+        return False
+    see_length(walk, egress.limit)
+    if egress.limit and not walk.pkt.key.len_class & egress.limit:
+        return False
+    walk.out.cacheable = 0
+    return walk.pkt.l3_len_bytes > egress.mtu
+
+
+cdef int refuse_length(Walk* walk, idx_t in_port, uint16_t mtu) noexcept nogil:
+    """RFC 1191, section 4; RFC 8201. What may be fragmented is dropped."""
+    if walk.pkt.key.eth_type == ETH_IPV4 and not walk.pkt.ipv4_df:
+        return decide(walk, CONSUMED, R_UNFRAGMENTED)
+    return refuse_with(walk, in_port, TOO_BIG, R_OVER_MTU, mtu)
 
 
 cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) noexcept nogil:
@@ -320,6 +341,12 @@ cdef bint is_echo_request(const Packet* pkt) noexcept nogil:
 
 
 cdef int refuse(Walk* walk, idx_t in_port, IcmpError error, int reason) noexcept nogil:
+    return refuse_with(walk, in_port, error, reason, 0)
+
+
+cdef int refuse_with(
+    Walk* walk, idx_t in_port, IcmpError error, int reason, uint16_t mtu,
+) noexcept nogil:
     """Drop the packet and tell its sender why, where that is allowed."""
     cdef const Port* port = &walk.topo.ports[in_port]
     cdef const Packet* pkt = &walk.pkt
@@ -329,5 +356,5 @@ cdef int refuse(Walk* walk, idx_t in_port, IcmpError error, int reason) noexcept
     if pkt.data != NULL and own != NULL and not walk.is_crafted and may_send_error(pkt):
         tell(walk, S_SENDS, port.device, in_port, <uint32_t>error, NULL, 0)
         kind = emit(walk, in_port, icmp_error(
-            room_at(walk), room(walk), pkt, error, 0, own.ip, port.mac, pkt.key.eth_src))
+            room_at(walk), room(walk), pkt, error, mtu, own.ip, port.mac, pkt.key.eth_src))
     return decide(walk, kind, reason)

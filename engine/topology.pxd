@@ -44,6 +44,8 @@ cdef struct Port:
     uint32_t key           # names it in a tunnel; 0: none assigned
     uint32_t place         # whose neighbors are on its link, see known.pxd
     tag_t tag
+    uint16_t mtu           # 0: any length
+    uint16_t limit         # its bit in a length class; 0: none
     uint32_t n_addresses
     Address* addresses     # a router port's own
     uint32_t n_state_hosts
@@ -88,6 +90,9 @@ cdef struct Topo:
     uint32_t n_chains
     uint32_t n_address_sets
     uint32_t n_port_sets
+    uint16_t limits[16]    # the lengths that flows tell apart, see limits.py
+    uint16_t n_limits
+    uint16_t limits_mark   # names the list
     Known known
     Trie unroutable4       # destinations that no router forwards to
     Trie unroutable6
@@ -100,6 +105,15 @@ cdef inline const Device* device_at(const Topo* topo, idx_t device) noexcept nog
 
 cdef inline const Host* host_at(const Topo* topo, idx_t host) noexcept nogil:
     return &topo.hosts[host]
+
+# How long a frame is: bit i says that its packet is longer than limit i.
+cdef inline uint16_t length_class(const Topo* topo, uint32_t frame_bytes) noexcept nogil:
+    cdef uint16_t i
+    cdef uint16_t bits = 0
+    for i in range(topo.n_limits):
+        if frame_bytes > <uint32_t>topo.limits[i] + 14:
+            bits |= <uint16_t>(1 << i)
+    return bits
 
 cdef tag_t mac_tag(const Device* bridge, uint16_t vlan, const uint8_t* mac) noexcept nogil
 # `ip` has 16 bytes, zeros behind an IPv4 address.
@@ -115,6 +129,7 @@ cdef class Topology:
     cdef dict _via         # port -> the prefixes with routes by way of it
     cdef dict _routes      # prefix -> the ports by way of which it has routes
     cdef dict _tag_names
+    cdef bint _limits_stale
     cdef tag_t _entry_tag(self, const Subject* about) noexcept
     cdef str _subject_name(self, const Subject* about)
     cdef str place_name(self, uint32_t place)

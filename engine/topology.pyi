@@ -29,6 +29,10 @@ class Topology:
     def port_name(self, index: int) -> str: ...
     def host_index(self, name: str) -> int: ...
     def device_index(self, name: str) -> int: ...
+    @property
+    def limits(self) -> tuple[int, ...]:
+        """The lengths that flows tell apart."""
+
     def is_active(self, port: str) -> bool:
         """Whether packets can leave by it: up, with a live host and carrier, or a peer."""
 

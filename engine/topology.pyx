@@ -31,6 +31,7 @@ from onehop.engine.rules cimport make_indices, make_rules
 from onehop.engine.effects import MacLearned
 from onehop.engine.facts import Facts
 from onehop.engine.layout import hash_names
+from onehop.engine.limits import limits_of, mark_of
 from onehop.engine.model import LearnedMac, Neighbor, Port as PortResource
 from onehop.engine.sharing import Sharing
 
@@ -122,6 +123,8 @@ cdef class Topology:
         self._gather(touched, tags)
         for port, hosts in self._sharing.change(put, remove).items():
             self._share(self.port_index(port), [self.host_index(host) for host in hosts])
+        if self._limits_stale:
+            self._measure()
         return sorted(tags)
 
     def _share(self, idx_t port, hosts):
@@ -210,6 +213,8 @@ cdef class Topology:
         self._touch(index, touched)
         tags.add(port.tag)
         tags.update(self._via.get(name, {}).values())
+        if port.mtu != (0 if fact is None else fact.mtu):
+            self._limits_stale = True
         if fact is None:
             clear_port(port)
         else:
@@ -228,8 +233,24 @@ cdef class Topology:
         port.carrier = fact.carrier
         port.device, port.host, port.peer, port.place = device, host, peer, place
         port.key = fact.key
+        port.mtu = fact.mtu
         copy_bytes(port.mac, fact.mac, 6)
         return fill_addresses(port, fact.addresses)
+
+    def _measure(self):
+        """List the lengths that matter anew."""
+        cdef Port* port
+        cdef uint32_t i
+        mtus = {self.topo.ports[i].mtu for i in range(self.topo.n_ports)}
+        limits = limits_of(mtus - {0})
+        for i in range(self.topo.n_ports):
+            port = &self.topo.ports[i]
+            port.limit = 1 << limits.index(port.mtu) if port.mtu in limits else 0
+        for i in range(len(limits)):
+            self.topo.limits[i] = limits[i]
+        self.topo.n_limits = len(limits)
+        self.topo.limits_mark = mark_of(limits)
+        self._limits_stale = False
 
     def _write_members(self, name, names, set touched):
         cdef idx_t device = self.device_index(name)
@@ -528,6 +549,10 @@ cdef class Topology:
 
     def get(self, kind, name):
         return self._facts.resources.get((kind, name))
+
+    @property
+    def limits(self):
+        return tuple(self.topo.limits[i] for i in range(self.topo.n_limits))
 
     def is_active(self, port):
         index = self._port_index.get(port)

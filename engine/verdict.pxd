@@ -48,6 +48,8 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_ARP                 # ARP or ND, answered or absorbed
     R_LOCAL               # for the router itself
     R_TOO_LONG            # more actions than a verdict holds
+    R_OVER_MTU            # the egress port's; the sender is told
+    R_UNFRAGMENTED        # the same, and the sender wants it fragmented
     R_FILTERED            # dropped by a rule
     R_REFUSED             # rejected by a rule
     R_SPOOFED             # from an address that is not the port's

@@ -21,6 +21,8 @@ REASONS = (
     "ARP or neighbor discovery",
     "for the router itself",
     "too many actions",
+    "over the egress MTU",
+    "over the egress MTU, and onehop does not fragment",
     "dropped by a filter",
     "rejected by a filter",
     "source is not the port's",

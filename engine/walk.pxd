@@ -127,6 +127,10 @@ cdef inline void see_tp_dst_bits(Walk* walk, uint16_t bits) noexcept nogil:
     if not walk.is_crafted:
         walk.out.mask.tp_dst |= bits
 
+cdef inline void see_length(Walk* walk, uint16_t bit) noexcept nogil:
+    if not walk.is_crafted:
+        walk.out.mask.len_class |= bit
+
 cdef void see_eth_src_bits(Walk* walk, const uint8_t* bits) noexcept nogil
 cdef void see_eth_dst_bits(Walk* walk, const uint8_t* bits) noexcept nogil
 cdef void see_eth_src(Walk* walk) noexcept nogil

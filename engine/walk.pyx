@@ -4,6 +4,7 @@ from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport MAX_ACTIONS
 from onehop.engine.packet cimport FlowKey
+from onehop.engine.topology cimport length_class
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_SET_ETH_DST, A_SET_ETH_SRC, R_TOO_LONG,
 )
@@ -19,7 +20,9 @@ cdef void begin(
     walk.actions, walk.n_actions = out.actions, &out.n_actions
     walk.is_crafted = walk.gives_up = 0
     reset(walk)
-    clear_verdict(out, &pkt.key)
+    if pkt.data != NULL:
+        walk.pkt.key.len_class = length_class(topo, pkt.len_bytes)
+    clear_verdict(out, &walk.pkt.key)
 
 
 cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept nogil:
@@ -31,6 +34,7 @@ cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept n
     inner.n_actions[0] = 0
     inner.is_crafted = 1
     inner.gives_up = walk.gives_up
+    inner.pkt.key.len_class = length_class(walk.topo, inner.pkt.len_bytes)
     reset(inner)
 
 

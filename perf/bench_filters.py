@@ -18,7 +18,7 @@ ROUNDS = 1000
 
 
 def firewall(rules: int) -> Simulator:
-    """The workload's network, whose bridge accepts what its last rule names, and drops the rest."""
+    """The workload's network; its bridge accepts by the last rule, and drops by all others."""
     stated = [
         Rule(
             action="drop",

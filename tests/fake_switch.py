@@ -1,7 +1,7 @@
 """A switch in memory: takes OpenFlow 1.3 bytes, and tells where a packet comes out.
 
 It reads what it is sent with Ryu's own parser, so it judges the agent's encoder independently.
-One table; matches and actions as far as the agent uses them.
+Matches and actions as far as the agent uses them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ NO_BUFFER = 0xFFFFFFFF
 CONTROLLER, TABLE = ofproto_v1_3.OFPP_CONTROLLER, ofproto_v1_3.OFPP_TABLE
 IN_PORT = ofproto_v1_3.OFPP_IN_PORT
 TTL_REASON = ofproto_v1_3.OFPR_INVALID_TTL
+COMPARE_LENGTH, REG0 = 49, 0x00010004  # NXAST_CHECK_PKT_LARGER; nicira-ext.h
 FLOW_STATS_PARTS = 100  # flows in one part of an answer
 
 
@@ -35,10 +36,13 @@ class Flow:
     """An entry of the table."""
 
     def __init__(self, message: Any, raw: bytes) -> None:
+        self.table = message.table_id
         self.cookie = message.cookie
         self.priority = message.priority
         self.match = dict(message.match.items())
-        self.actions = [a for i in message.instructions for a in i.actions]
+        instructions = message.instructions
+        self.actions = [a for i in instructions for a in getattr(i, "actions", ())]
+        self.goto = next((i.table_id for i in instructions if hasattr(i, "table_id")), None)
         self.packets = 0
         length = struct.unpack_from("!H", raw, 50)[0]
         end = 48 + (length + 7) // 8 * 8
@@ -47,7 +51,7 @@ class Flow:
     def stats(self) -> bytes:
         """This flow in an answer to a flow-stats request."""
         length = 48 + len(self.raw_match) + len(self.raw_instructions)
-        head = struct.pack("!HBxIIHHHH4xQQQ", length, 0, 1, 0, self.priority, 0, 0, 0,
+        head = struct.pack("!HBxIIHHHH4xQQQ", length, self.table, 1, 0, self.priority, 0, 0, 0,
                            self.cookie, self.packets, 0)  # fmt: skip
         return head + self.raw_match + self.raw_instructions
 
@@ -56,7 +60,7 @@ class FakeSwitch:
     """One bridge."""
 
     def __init__(self) -> None:
-        self.flows: dict[tuple[int, Any], Flow] = {}
+        self.flows: dict[tuple[int, int, Any], Flow] = {}
         self.to_agent = bytearray()  # what the switch says
         self.outs: list[Out] = []  # what left since `take`
         self.messages: list[str] = []  # names of the messages that came
@@ -87,13 +91,22 @@ class FakeSwitch:
         fields = read(data) | {"in_port": in_port}
         if tunnel_id:
             fields["tunnel_id"] = tunnel_id
-        found = [flow for flow in self.flows.values() if matches(flow.match, fields)]
-        if found:
-            flow = max(found, key=lambda flow: flow.priority)
+        table: int | None = 0
+        while table is not None:
+            flow = self._lookup(table, fields)
+            if flow is None:
+                break
             flow.packets += 1
             reason = 0 if flow.priority == 0 else 1  # a table miss, or an action
-            self._execute(flow.actions, in_port, data, reason, flow.cookie)
+            actions = [a for a in flow.actions if not _measure(a, fields, len(data))]
+            self._execute(actions, in_port, data, reason, flow.cookie)
+            table = flow.goto
         return self.take()
+
+    def _lookup(self, table: int, fields: dict[str, Any]) -> Flow | None:
+        here = (flow for flow in self.flows.values() if flow.table == table)
+        found = [flow for flow in here if matches(flow.match, fields)]
+        return max(found, key=lambda flow: flow.priority, default=None)
 
     def _message(self, raw: bytes, kind: int, xid: int) -> None:
         match kind:
@@ -125,7 +138,7 @@ class FakeSwitch:
 
     def _flow_mod(self, message: Any, raw: bytes) -> None:
         assert message.idle_timeout == message.hard_timeout == 0
-        key = (message.priority, frozenset(message.match.items()))
+        key = (message.table_id, message.priority, frozenset(message.match.items()))
         match message.command:
             case ofproto_v1_3.OFPFC_ADD:
                 self.flows[key] = Flow(message, raw)
@@ -200,6 +213,19 @@ class FakeSwitch:
 def matches(match: dict[str, Any], fields: dict[str, Any]) -> bool:
     """Whether a packet with `fields` is covered by `match`."""
     return all(key in fields and _covers(key, want, fields[key]) for key, want in match.items())
+
+
+def _measure(action: Any, fields: dict[str, Any], frame_bytes: int) -> bool:
+    """Do what `action` does to reg0; whether it was such an action."""
+    if isinstance(action, parser13.OFPActionSetField) and action.key == "reg0":
+        fields["reg0"] = action.value
+        return True
+    if not isinstance(action, parser13.NXActionUnknown) or action.subtype != COMPARE_LENGTH:
+        return False
+    limit, bit, register = struct.unpack_from("!HHI", action.data)
+    assert register == REG0
+    fields["reg0"] = fields["reg0"] & ~(1 << bit) | (frame_bytes > limit) << bit
+    return True
 
 
 def read(data: bytes) -> dict[str, Any]:

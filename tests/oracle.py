@@ -33,6 +33,7 @@ TIME_EXCEEDED = {4: (11, 0), 6: (3, 0)}
 NET_UNREACHABLE = {4: (3, 0), 6: (1, 0)}
 PROHIBITED = {4: (3, 13), 6: (1, 1)}
 HOST_UNREACHABLE = {4: (3, 1), 6: (1, 3)}
+TOO_BIG = {4: (3, 4), 6: (2, 0)}
 PORT_UNREACHABLE = {4: (3, 3), 6: (1, 4)}
 BGP, BFD = 179, (3784, 3785)  # what an uplink's routing daemons listen to
 ERRORS_V4 = (3, 4, 5, 11, 12)
@@ -329,11 +330,25 @@ class Walk:
         elif hop.type == "normal" and ip.ttl <= 1:
             self._complain(port, frame, TIME_EXCEEDED)
         elif hop.type == "normal":
-            self._forward(self.world.port(hop.port), hop.gateway or ip.dst, frame, passed)
+            self._forward(hop, port, frame, passed)
 
-    def _forward(self, out: model.Port, next_hop: Address, frame: Frame, passed: int) -> None:
+    def _too_long(self, out: model.Port, port: model.Port, frame: Frame) -> bool:
+        """Whether `frame` does not fit through `out`, which its sender is told."""
+        ip, mtu = frame.body, self.world.mtu(out)
+        assert isinstance(ip, Ip)
+        if mtu is None or len(ip.encode()) <= mtu:
+            return False
+        if ip.version == 6 or ip.dont_fragment:
+            self._complain(port, frame, TOO_BIG, struct.pack("!I", mtu))
+        return True
+
+    def _forward(self, hop: Hop, port: model.Port, frame: Frame, passed: int) -> None:
+        assert isinstance(frame.body, Ip)
+        out, next_hop = self.world.port(hop.port), hop.gateway or frame.body.dst
         device = self.world.router(out)
         if not self._pass(device.outbound_filter, device.name, frame, out.name):
+            return
+        if self._too_long(out, port, frame):
             return
         mac = self.world.neighbor(out, next_hop)
         if mac is None:
@@ -376,18 +391,30 @@ class Walk:
             return
         self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), answer))
 
-    def _complain(self, port: model.Port, frame: Frame, what: dict[int, tuple[int, int]]) -> None:
+    def _complain(
+        self,
+        port: model.Port,
+        frame: Frame,
+        what: dict[int, tuple[int, int]],
+        detail: bytes = b"\0\0\0\0",
+    ) -> None:
         ip = frame.body
         assert isinstance(ip, Ip)
         own = self.world.source_address(port, ip.src)
-        if own is not None and (error := self._complaint(own, ip, what)):
+        if own is not None and (error := self._complaint(own, ip, what, detail)):
             self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
 
-    def _complaint(self, own: Address, ip: Ip, what: dict[int, tuple[int, int]]) -> Ip | None:
+    def _complaint(
+        self,
+        own: Address,
+        ip: Ip,
+        what: dict[int, tuple[int, int]],
+        detail: bytes = b"\0\0\0\0",
+    ) -> Ip | None:
         if not may_complain(ip):
             return None
         quoted = ip.encode()[: QUOTED[ip.version]]
-        return frames.icmp(_plain(own, ip.src), *what[ip.version], b"\0\0\0\0" + quoted)
+        return frames.icmp(_plain(own, ip.src), *what[ip.version], detail + quoted)
 
 
 def may_complain(ip: Ip) -> bool:

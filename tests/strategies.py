@@ -19,6 +19,7 @@ PREFIXES = (
     "0.0.0.0/0", "10.0.0.0/8", "10.0.1.0/24", "10.0.2.0/23", "10.0.0.11/32", "192.0.2.0/24",
     "::/0", "fd00::/16", "fd00:0:0:1::/64", "fd00:0:0:2::/63", "2001:db8::/32",
 )  # fmt: skip
+MTUS = (1280, 1427, 1428, 1447, 1448, 9000)
 COMMON = ("0.0.0.0/0", "0.0.0.0/0", "::/0", "10.0.0.0/8")  # so that routes meet
 SOURCES = (None, None, None, "10.0.0.0/24", "10.0.0.0/8", "fd00::/64", "10.0.0.10/31")
 
@@ -77,7 +78,7 @@ def scenes(draw: st.DrawFn) -> Scene:
         hosts=tuple(_host(n, name) for n, name in enumerate(HOSTS)),
         bridges=tuple(_device(draw, model.Bridge, name) for name in bridges),
         routers=tuple(_device(draw, model.Router, name) for name in routers),
-        ports=tuple(_maybe_down(draw, port) for port in ports),
+        ports=tuple(_maybe_limited(draw, _maybe_down(draw, port)) for port in ports),
         routes=tuple(draw(_routes(routers, ports))),
     )
     topology = model.assign_keys(topology)
@@ -129,6 +130,13 @@ def _device(draw: st.DrawFn, kind: type, name: str) -> model.Resource:
 def _maybe_down(draw: st.DrawFn, port: model.Port) -> model.Port:
     if draw(rarely) and draw(seldom):
         return msgspec.structs.replace(port, admin_state_up=False)
+    return port
+
+
+def _maybe_limited(draw: st.DrawFn, port: model.Port) -> model.Port:
+    """An MTU around the lengths of the packets that are sent (traffic.py)."""
+    if port.device.startswith("r") and draw(seldom):
+        return msgspec.structs.replace(port, mtu=draw(st.sampled_from(MTUS)))
     return port
 
 

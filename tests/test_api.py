@@ -272,6 +272,27 @@ def test_two_servers_over_one_store_agree(
         assert api.ask("PATCH", "/bridges/other", {"tunnel_key": 8}, If_Match=tag).status == 412
 
 
+def test_without_the_store_reading_goes_on_and_changes_wait_for_it(
+    tmp_path: pathlib.Path, directory: pathlib.Path, tokens: dict[str, str]
+) -> None:
+    remote = f"unix:{tmp_path}/store.sock"
+    server.start(tmp_path, [remote])
+    try:
+        with api_server(remote, directory) as url:
+            client = Client(url, tokens["admin"])
+            assert client.ask("POST", "/bridges", {"name": "kept"}).status == 201
+            server.stop(tmp_path)
+            away = client.ask("POST", "/bridges", {"name": "lost"})
+            assert away.status == 503 and remote in away.detail
+            assert client.ask("GET", "/bridges/kept").status == 200
+            server.start(tmp_path, [remote])
+            assert client.ask("POST", "/bridges", {"name": "new"}).status == 201
+            names = [item["name"] for item in client.ask("GET", "/bridges").json["items"]]
+            assert names == ["kept", "new"]
+    finally:
+        server.stop(tmp_path)
+
+
 # Several at once.
 
 
@@ -302,6 +323,13 @@ def test_objects_of_many_kinds_are_created_in_any_order(api: Client) -> None:
 
 
 # Access.
+
+
+def test_what_can_be_done_is_told(api: Client) -> None:
+    for path, allowed in (("/ports", "GET, POST"), ("/ports/a/1", "DELETE, GET, PATCH, PUT"),
+                          ("/neighbors", "GET"), ("/bulk", "POST")):  # fmt: skip
+        answer = api.ask("TRACE", path)
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer x", "Basic eDp5", "Bearer onehop_ä"])
@@ -405,6 +433,14 @@ def test_the_page_describes_every_endpoint(url: str) -> None:
         assert name in page["components"]["schemas"]
     operations = [o["operationId"] for path in page["paths"].values() for o in path.values()]
     assert len(set(operations)) == len(operations)
+
+
+def test_the_name_of_what_is_replaced_may_be_left_to_the_path(url: str, api: Client) -> None:
+    page = api.ask("GET", "/openapi.json").json
+    body = page["paths"]["/v1/ports/{name}"]["put"]["requestBody"]["content"]["application/json"]
+    name = body["schema"]["$ref"].rpartition("/")[2]
+    assert page["components"]["schemas"][name]["required"] == ["device"]
+    assert api.ask("PUT", "/ports/c", {"device": "net"}).status == 200
 
 
 def test_the_page_to_try_it_needs_nothing_from_outside(url: str) -> None:

@@ -165,9 +165,9 @@ def test_an_object_that_names_itself_needs_no_name() -> None:
 
 def test_every_mistake_is_told_and_nothing_is_made() -> None:
     assert refused("create", "port", "new", "mac=zz", "x=1", "addresses=10.0.0,::1") == [
-        "onehop: port 'new': x: unknown field; there are name, device, mac, addresses, peer, "
-        "host, interface, admin_state_up, tunnel_key, inbound_filter, outbound_filter, "
-        "security_groups, port_security, allowed_address_pairs",
+        "onehop: port 'new': x: unknown field; there are name, device, mac, addresses, mtu, "
+        "peer, host, interface, admin_state_up, tunnel_key, inbound_filter, "
+        "outbound_filter, security_groups, port_security, allowed_address_pairs",
         "onehop: port 'new': device: is missing",
         "onehop: port 'new': mac: 'zz' is not right: expected a MAC address like "
         "02:00:00:00:00:01",
@@ -245,7 +245,7 @@ def test_a_port_is_bound_moved_and_unplugged() -> None:
     printed("host", "unbind", "vm")
     assert (got("port", "vm")["host"], got("port", "vm")["interface"]) == (None, None)
     assert refused("host", "bind", "vm", "c2", "tap9") == [
-        "onehop: port 'vm2': interface: 'tap9' of 'c2' is already that of port 'vm'"
+        "onehop: port 'vm': interface: 'tap9' of 'c2' is already that of port 'vm2'"
     ]
 
 

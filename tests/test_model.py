@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mistakes import problems
 
 from onehop.engine import model
+from onehop.engine.limits import MAX_LIMITS
 from onehop.engine.model import Bridge, Host, ModelError, Port, Route, Router, Topology
 from onehop.engine.model.rules import unserved
 from onehop.engine.model.texts import CHECKS
@@ -281,6 +282,19 @@ MISTAKES = {
         ["port 'net-rack': addresses: states the machine behind the port, but the port is "
          "linked to another"],
     ),
+    # MTUs.
+    "MTU of a bridge's port": (
+        [("{name: net-rack, device: net,", "{name: net-rack, device: net, mtu: 1500,")],
+        ["port 'net-rack': mtu: 'net' is a bridge, which is not limited"],
+    ),
+    "MTU too small for IPv6": (
+        [("peer: net-tenant,", "peer: net-tenant, mtu: 1279,")],
+        ["port 'tenant-net': mtu: 1279 is less than IPv6's 1280"],
+    ),
+    "MTU that is none": (
+        [("interface: eth1,", "interface: eth1, mtu: 67,")],
+        ["port 'uplink': mtu: 67 is not right: expected int >= 68"],
+    ),
     # Routes.
     "route without next hop": (
         [("next_hop_port: provider-tenant,\n     next_hop_gateway: 169.254.0.1, ", "")],
@@ -414,6 +428,24 @@ def test_machines_of_one_address_in_two_networks_are_two_machines() -> None:
     assert model.check(Topology(bridges=bridges, ports=ports)) == []
 
 
+def test_mtus_of_ipv4_may_be_small_and_of_ipv6_at_least_1280() -> None:
+    assert not problems(
+        SOUND, ("eth1,", "eth1, mtu: 68,"), ("peer: net-tenant,", "peer: net-tenant, mtu: 1280,")
+    )
+
+
+def test_only_so_many_mtus_can_be_told_apart() -> None:
+    def ports(*mtus: int) -> Topology:
+        found = tuple(Port(name=f"p{n}", device="r", mtu=mtu) for n, mtu in enumerate(mtus))
+        return Topology(routers=(Router(name="r"),), ports=found)
+
+    most = range(1300, 1300 + MAX_LIMITS)
+    assert model.check(ports(*most, 1300)) == []
+    (problem,) = model.check(ports(1400, *most))
+    assert (problem.name, problem.field) == ("p0", "mtu")
+    assert problem.reason == "1400 is one too many: there are 16 different ones already"
+
+
 def test_links_over_a_router_are_no_loop() -> None:
     ports = []
     for number in (1, 2):
@@ -446,6 +478,13 @@ def test_a_stated_key_displaces_an_assigned_one() -> None:
     second = Topology(bridges=(Bridge(name="a"), Bridge(name="b", tunnel_key=key)))
     a, b = model.assign_keys(second, taken={("bridge", "a"): key}).bridges
     assert b.tunnel_key == key != a.tunnel_key != 0
+
+
+def test_nothing_gets_a_key_that_another_has() -> None:
+    whole = Topology(bridges=(Bridge(name="new"),))
+    key = model.assign_keys(whole).bridges[0].tunnel_key
+    (new,) = model.assign_keys(whole, taken={("port", "elsewhere"): key}).bridges
+    assert new.tunnel_key not in (0, key)
 
 
 def test_a_router_port_has_a_mac_of_its_own() -> None:

@@ -30,10 +30,11 @@ def number(value: int | str) -> int:
     return int(ip_address(value))
 
 
-def covers(match: Match, packet: bytes) -> bool:
+def covers(match: Match, packet: bytes, limits: tuple[int, ...]) -> bool:
     """Whether a flow with this match takes `packet`, as a switch would decide it."""
     key = {name: number(value) for name, value in parser.parse_key(packet).items()}
     key.setdefault("vlan_tci", 0)
+    key["len_class"] = sum((len(packet) > limit + 14) << i for i, limit in enumerate(limits))
     return all(key.get(f) is not None and key[f] & m == v & m for f, (v, m) in match.items())
 
 
@@ -118,7 +119,8 @@ def test_packets_that_differ_in_unmasked_bits_fare_the_same(
         simulator.apply(verdict)
         if not verdict.cacheable:
             continue
-        assert covers(without_port(verdict), packet)
+        limits = simulator.topology.limits
+        assert covers(without_port(verdict), packet, limits)
         other = choose.draw(variants(packet, without_port(verdict)))
         if is_malformed(other):
             continue
@@ -135,12 +137,12 @@ def test_two_packets_that_one_flow_takes_fare_the_same(
     simulator = compiled(scene.resources)
     machine = choose.draw(st.sampled_from(scene.machines))
     alone = scene._replace(machines=(machine,))
-    flows = []
+    flows, limits = [], simulator.topology.limits
     for _ in range(6):
         in_port, packet = choose.draw(traffic.packets(alone))
         verdict = simulator.simulate(packet, in_port)
         for flow in flows:
-            if covers(without_port(flow), packet) and not is_punted(flow, packet):
+            if covers(without_port(flow), packet, limits) and not is_punted(flow, packet):
                 assert fate(verdict) == fate(flow), packet.hex()
         if verdict.cacheable and not verdict.learned:
             flows.append(verdict)

@@ -115,7 +115,9 @@ def _nd(draw: st.DrawFn, mac: str, src: Address, dst: Address) -> Frame:
 @st.composite
 def _ip(draw: st.DrawFn, src: Address, dst: Address) -> Ip:
     ttl = draw(st.sampled_from((64, 64, 64, 255, 3, 2, 1, 0)))
-    ip = Ip(src, dst, 0, ttl=ttl, tos=draw(st.sampled_from((0, 0, 0xB8))), ident=7)
+    df = src.version == 4 and draw(st.booleans())
+    tos = draw(st.sampled_from((0, 0, 0xB8)))
+    ip = Ip(src, dst, 0, ttl=ttl, tos=tos, ident=7, dont_fragment=df)
     ip = draw(st.sampled_from((_udp, _tcp, _sctp, _echo, _echo, _error, _bare)))(ip, draw)
     if draw(rarely):
         return _fragment(ip, draw(st.booleans()))

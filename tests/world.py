@@ -181,6 +181,9 @@ class World:
         wide = (net for net in nets if net.version == 4 and net.prefixlen < 31)
         return any(address in (net.broadcast_address, net.network_address) for net in wide)
 
+    def mtu(self, port: model.Port) -> int | None:
+        return port.mtu if self.router(port) else None
+
     def neighbor(self, port: model.Port, address: Address) -> str | None:
         """The MAC of `address` on the link of a router's port."""
         stated, peer = self.stated_neighbors(port), self.peer(port)

@@ -276,7 +276,8 @@ class Core:
             self._carrier[uplink.port] = up
 
     def _install_statics(self, state: Desired) -> None:
-        flows = statics.wanted(state, self.snapshot, self.ports, self._answers)
+        limits = self.topology.limits
+        flows = statics.wanted(state, self.snapshot, self.ports, self._answers, limits)
         self.packets.send(statics.changes(self._statics, flows))
         self._statics = set(flows)
 

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from onehop.engine import openflow
 from onehop.engine.model import (
     BgpNetwork,
     BgpPeer,
@@ -28,7 +29,7 @@ from onehop.engine.model import (
 
 Snapshot = Mapping[str, Mapping[str, Resource]]  # kind -> name -> resource
 T = TypeVar("T", bound=Resource)
-Action = tuple[str] | tuple[str, int] | tuple[str, str, int] | tuple[str, str, str]
+Action = openflow.Action
 
 TUNNEL_DEVICE = "onehop-vx"  # the flow-based tunnel port of br-int
 
@@ -76,7 +77,9 @@ class StaticFlow(msgspec.Struct, frozen=True):
 
     priority: int
     match: tuple[tuple[str, int | str], ...]  # ("in_port", 3), ("eth_type", 0x806), ...
-    actions: tuple[Action, ...]  # ("output", 3), ("controller",), ("set", "arp_op", 2)
+    # ("output", 3), ("controller",), ("set", "arp_op", 2), ("compare_length", 1514, 0)
+    actions: tuple[Action, ...]
+    table: int = 0
 
 
 def desired(host: str, snapshot: Snapshot) -> Desired | None:

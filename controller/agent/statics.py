@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from onehop.controller.agent import desired, tunnels, uplinks
+from onehop.controller.agent import desired, lengths, tunnels, uplinks
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, Snapshot, StaticFlow
 from onehop.controller.agent.events import OfPort
 from onehop.engine import openflow
@@ -26,9 +26,13 @@ ALL_BITS = (1 << 64) - 1
 
 
 def wanted(
-    state: Desired, snapshot: Snapshot, ports: Ports, more: Iterable[StaticFlow] = ()
+    state: Desired,
+    snapshot: Snapshot,
+    ports: Ports,
+    more: Iterable[StaticFlow] = (),
+    limits: tuple[int, ...] = (),
 ) -> dict[int, StaticFlow]:
-    """The static flows that should be there, by cookie."""
+    """The static flows that should be there, by cookie; `limits` are the lengths that matter."""
     flows = [
         StaticFlow(MISS, (), (("controller",),)),
         _drop(LOCAL),
@@ -36,13 +40,14 @@ def wanted(
         *_watching(state, ports),
         *_uplinks(state, ports),
         *more,
+        *lengths.static_flows(_exterior(state, ports), limits),
     ]
     return {cookie(flow): flow for flow in flows}
 
 
 def cookie(flow: StaticFlow) -> int:
     """The cookie that names `flow`."""
-    text = repr((flow.priority, flow.match, flow.actions)).encode()
+    text = repr((flow.table, flow.priority, flow.match, flow.actions)).encode()
     digest = int.from_bytes(hashlib.blake2s(text, digest_size=8).digest(), "big")
     return openflow.STATIC | digest & ~openflow.CLASS_MASK & ALL_BITS
 
@@ -52,7 +57,7 @@ def changes(installed: Iterable[int], flows: Mapping[int, StaticFlow]) -> bytes:
     there = set(installed)
     missing = [(key, flow) for key, flow in flows.items() if key not in there]
     added = [
-        openflow.static_flow(key, flow.priority, dict(flow.match), flow.actions)
+        openflow.static_flow(key, flow.priority, dict(flow.match), flow.actions, flow.table)
         for key, flow in missing
     ]
     deleted = [openflow.delete_flows(key, ALL_BITS) for key in sorted(there - flows.keys())]
@@ -87,6 +92,10 @@ def _uplinks(state: Desired, ports: Ports) -> Iterable[StaticFlow]:
         outside, inside = ports.get(uplink.device), ports.get(uplinks.frr_device(uplink.port))
         if outside and inside:
             yield from uplinks.static_flows(uplink, outside.number, inside.number)
+
+
+def _exterior(state: Desired, ports: Ports) -> list[int]:
+    return [ports[i.device].number for i in state.interfaces if i.device in ports]
 
 
 def _drop(in_port: int) -> StaticFlow:

@@ -46,7 +46,7 @@ def make_app(access: Access) -> FastAPI:
     _add_bulk(app, access)
     _add_watch(app, access)
     for kind in KINDS.values():
-        app.include_router(kinds.router_of(kind, access), prefix=ROOT)
+        kinds.add_endpoints(app, ROOT, kind, access)
     return app
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 
 from onehop.controller import objects
 from onehop.controller.api import pages
@@ -33,9 +33,8 @@ from onehop.controller.api.tokens import Token
 from onehop.engine.model import STATED, ModelError, Problem, Resource
 
 
-def router_of(kind: type[Resource], access: Access) -> APIRouter:
-    """The endpoints of `kind`."""
-    router = APIRouter(prefix=f"/{kind.PLURAL}", tags=[kind.PLURAL])
+def add_endpoints(app: FastAPI, root: str, kind: type[Resource], access: Access) -> None:
+    """Add the endpoints of `kind` under the path `root`."""
     one = "/{name:path}"  # names may have slashes, like prefixes
     reads = [Depends(access.reader)]
     worker = access.worker
@@ -51,15 +50,14 @@ def router_of(kind: type[Resource], access: Access) -> APIRouter:
             return Response(status_code=304, headers={"ETag": etag(found)})
         return object_answer(found)
 
-    add = _adder(router, kind, reads)
+    add = _adder(app, root, kind, reads)
     add("GET", "", listed, f"List {kind.PLURAL}", **pages.listing(kind))
     add("GET", one, read, f"Read a {kind.KIND}", **pages.one(kind))
     if kind in STATED:
-        _add_changes(router, kind, access)
-    return router
+        _add_changes(app, root, kind, access)
 
 
-def _add_changes(router: APIRouter, kind: type[Resource], access: Access) -> None:
+def _add_changes(app: FastAPI, root: str, kind: type[Resource], access: Access) -> None:
     admin = Depends(access.admin)
     one = "/{name:path}"
 
@@ -103,7 +101,7 @@ def _add_changes(router: APIRouter, kind: type[Resource], access: Access) -> Non
         await access.change(request, actor, decide)
         return Response(status_code=204)
 
-    add = _adder(router, kind, [])
+    add = _adder(app, root, kind, [])
     words = f"a {kind.KIND}"
     add("POST", "", create, f"Create {words}, or several at once", **pages.creation(kind))
     add("PUT", one, replace, f"Replace {words}", **pages.replacement(kind))
@@ -111,13 +109,14 @@ def _add_changes(router: APIRouter, kind: type[Resource], access: Access) -> Non
     add("DELETE", one, delete, f"Delete {words}", **pages.deletion(kind))
 
 
-def _adder(router: APIRouter, kind: type[Resource], dependencies: list[Any]) -> Any:
+def _adder(app: FastAPI, root: str, kind: type[Resource], dependencies: list[Any]) -> Any:
     def add(method: str, path: str, endpoint: Any, summary: str, **more: Any) -> None:
-        router.add_api_route(
-            path,
+        app.add_api_route(
+            f"{root}/{kind.PLURAL}{path}",
             endpoint,
             methods=[method],
             dependencies=dependencies,
+            tags=[kind.PLURAL],
             summary=summary,
             operation_id=f"{method.lower()}_{kind.KIND if path else kind.PLURAL}",
             response_model=None,

@@ -14,6 +14,7 @@ from onehop.engine.model import KINDS, STATED, Resource
 from onehop.engine.model.values import fields_of
 
 REF = "#/components/schemas/{name}"
+REPLACEMENT = "Replacement"
 TITLE, VERSION = "onehop", "1"
 ABOUT = """The virtual network's objects. Every kind works the same way: list, create, read,
 replace, patch, delete; each request is one transaction. Errors are problem details (RFC 9457)."""
@@ -34,7 +35,7 @@ def _whole(app: FastAPI) -> dict[str, Any]:
     page = get_openapi(title=TITLE, version=VERSION, description=ABOUT, routes=app.routes)
     _, schemas = msgspec.json.schema_components(KINDS.values(), ref_template=REF)
     parts = page.setdefault("components", {})
-    parts["schemas"] = {**schemas, "Problem": PROBLEM}
+    parts["schemas"] = {**schemas, **_replacements(schemas), "Problem": PROBLEM}
     parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     page["security"] = [{"token": []}]
     for operations in page["paths"].values():
@@ -42,6 +43,16 @@ def _whole(app: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)  # FastAPI's own, which never happens
             operation["responses"] |= {"4XX": FAILURE, "503": FAILURE}
     return page
+
+
+def _replacements(schemas: dict[str, Any]) -> dict[str, Any]:
+    """What a PUT takes: an object whose name may be left to the path."""
+    found = {}
+    for kind in STATED:
+        schema = schemas[kind.__name__]
+        required = [field for field in schema["required"] if field != "name"]
+        found[f"{kind.__name__}{REPLACEMENT}"] = {**schema, "required": required}
+    return found
 
 
 def listing(kind: type[Resource]) -> dict[str, Any]:
@@ -64,7 +75,7 @@ def creation(kind: type[Resource]) -> dict[str, Any]:
 
 
 def replacement(kind: type[Resource]) -> dict[str, Any]:
-    body = _body(JSON, _ref(kind))
+    body = _body(JSON, {"$ref": REF.format(name=f"{kind.__name__}{REPLACEMENT}")})
     return _described({200: ("The object", _ref(kind))}, parameters=[IF_MATCH], requestBody=body)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from fastapi import FastAPI, Request, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from onehop.controller.errors import InputError
@@ -70,7 +71,17 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return answer(error.status_code, error.detail, headers=error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:  # the one that is raised names a part of what is allowed
+        headers["Allow"] = ", ".join(_methods(request))
+    return answer(error.status_code, error.detail, headers=headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What can be done with the path of `request`."""
+    routes = [route for route in request.app.routes if isinstance(route, APIRoute)]
+    there = (route for route in routes if route.path_regex.match(request.url.path))
+    return sorted({method for route in there for method in route.methods or ()})
 
 
 def _model(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from onehop.controller.store.client import Decide, Held, Step, Store, StoreError
 from onehop.engine.model import Resource
 
 WATCHED_STEPS = 1000  # that may wait for one watcher
+CHANGE_S = 5.0  # for the store to write a change
 START_S = 10.0  # for the store to answer a new server
 
 Ident = tuple[str, str]
@@ -69,6 +70,8 @@ class Worker:
 
     async def change(self, decide: Decide) -> Changed:
         """As `Store.change`."""
+        if not self._thread.is_alive():
+            raise StoreError("the server's work on the store has ended; its log tells why")
         before: dict[Ident, Resource | None] = {}
 
         def noting(held: Held) -> Step:
@@ -102,19 +105,23 @@ class Worker:
     # In the thread.
 
     def _serve(self) -> None:
-        while not self._ending:
-            self._tell()
-            while self._jobs:
-                self._do(self._jobs.popleft())
-            self._store.wait(1.0, self._wake)
-            with contextlib.suppress(BlockingIOError):
-                os.eventfd_read(self._wake)
-        for job in self._jobs:
-            self._finish(job, StoreError("the server ends"))
+        try:
+            while not self._ending:
+                self._tell()
+                while self._jobs:
+                    self._do(self._jobs.popleft())
+                self._store.wait(1.0, self._wake)
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+        finally:
+            for job in self._jobs:
+                self._finish(job, StoreError("the server ends"))
 
     def _do(self, job: _Job) -> None:
         try:
-            result: Changed | Exception = Changed(self._store.change(job.decide), job.before)
+            result: Changed | Exception = Changed(
+                self._store.change(job.decide, CHANGE_S), job.before
+            )
         except Exception as error:  # whatever it is, it is the caller's
             result = error
         self._tell()

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import msgspec
 import typer
 
 from onehop.controller.cli.output import print_json
@@ -98,10 +99,9 @@ def columns(kind: type[Resource]) -> list[str]:
 
 
 def words(value: Any) -> str:
-    """A field's value as people read it."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ", ".join(map(str, several(value)))
+    """A field's value as people read it; what has parts is JSON."""
+    parts = (one if isinstance(one, str) else msgspec.json.encode(one) for one in several(value))
+    return ", ".join(part if isinstance(part, str) else part.decode() for part in parts)
 
 
 # Completion.

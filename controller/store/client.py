@@ -18,7 +18,7 @@ from typing import Any
 from onehop.controller.ovsdb import Poller, Transaction
 from onehop.controller.store.address import check_addresses
 from onehop.controller.store.outbox import Outbox
-from onehop.controller.store.replica import Ident, Replica, Step
+from onehop.controller.store.replica import Ident, Replica, Step, make_step
 from onehop.controller.store.rows import row_values, write_row
 from onehop.controller.store.schema import REVISION, columns_of, table_of
 from onehop.engine.model import (
@@ -137,7 +137,7 @@ class Store:
         State about what is removed goes with it, all other state stays.  Tunnel keys that are not
         stated are assigned, or stay what they were.
         """
-        _refuse_mistakes(topology)
+        _refuse_mistakes(topology, {})
         return self._commit(lambda: self.difference(topology), timeout_s)
 
     def change(self, decide: Decide, timeout_s: float = 10.0) -> Step:
@@ -147,17 +147,19 @@ class Store:
         somebody else was faster.  What it raises ends the change, and nothing has happened.
         """
 
-        def wanted() -> Step:
-            put, remove = decide(self.held)
-            stated = {(resource.KIND, resource.name): resource for resource in self.topology()}
-            for ident in remove:
-                stated.pop(ident, None)
-            stated |= {(resource.KIND, resource.name): resource for resource in put}
-            topology = Topology.of(stated.values())
-            _refuse_mistakes(topology)
-            return self.difference(topology)
+        return self._commit(lambda: self._checked(decide(self.held)), timeout_s)
 
-        return self._commit(wanted, timeout_s)
+    def _checked(self, step: Step) -> Step:
+        """`step` with tunnel keys, and without what changes nothing; refuses mistakes."""
+        stated = {ident: r for ident, r in self.held.items() if isinstance(r, STATED)}
+        put = {(resource.KIND, resource.name): resource for resource in step.put}
+        for ident in (*step.remove, *put):  # what is put comes last, and is blamed in a clash
+            stated.pop(ident, None)
+        _refuse_mistakes(Topology.of((*stated.values(), *put.values())), self.held)
+        keyed = assign_keys(Topology.of(put.values()), self._keys())
+        changed: dict[Ident, Resource | None] = {(r.KIND, r.name): r for r in keyed}
+        changed |= dict.fromkeys(step.remove)
+        return make_step({i: r for i, r in changed.items() if self.held.get(i) != r})
 
     def _commit(self, wanted: Callable[[], Step], timeout_s: float) -> Step:
         deadline = time.monotonic() + timeout_s
@@ -170,10 +172,12 @@ class Store:
 
     def difference(self, topology: Topology) -> Step:
         """What `apply` would change now."""
-        old = self.topology()
-        keyed: list[Bridge | Port] = [*old.bridges, *old.ports]
-        taken = {(resource.KIND, resource.name): resource.tunnel_key for resource in keyed}
-        return Step(*diff(old, assign_keys(topology, taken)))
+        return Step(*diff(self.topology(), assign_keys(topology, self._keys())))
+
+    def _keys(self) -> dict[Ident, int]:
+        """The tunnel keys that are assigned."""
+        keyed = ((i, r) for i, r in self.held.items() if isinstance(r, Bridge | Port))
+        return {ident: resource.tunnel_key for ident, resource in keyed}
 
     def _replace(self, step: Step, deadline: float) -> bool:
         """Commit `step`; False: somebody else was faster, or the connection was lost."""
@@ -195,7 +199,11 @@ class Store:
             return rows.get((kind, name)) or self._replica.find(kind, name)
 
         for resource in step.put:
-            write_row(rows[resource.KIND, resource.name], row_values(resource, find))
+            values = row_values(resource, find)
+            if self._replica.find(resource.KIND, resource.name) is None:
+                # What is empty, zero or false is a new row's default, and costs 10 µs to say.
+                values = {column: value for column, value in values.items() if value}
+            write_row(rows[resource.KIND, resource.name], values)
         for ident in step.remove:
             row = self._replica.find(*ident)
             for operation in _remove_state(ident[0], row.uuid):
@@ -250,8 +258,8 @@ class Store:
             self._outbox.run()
 
 
-def _refuse_mistakes(topology: Topology) -> None:
-    problems = check(topology)
+def _refuse_mistakes(topology: Topology, known: Held) -> None:
+    problems = check(topology, known=known)
     if problems:
         raise ModelError(problems)
 

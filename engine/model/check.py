@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 
 from onehop.engine.model.resources import Problem, Resource, Topology
 from onehop.engine.model.rules import RULES
@@ -18,12 +18,18 @@ from onehop.engine.model.view import View
 DEVICES = ("bridge", "router")  # share one name space
 
 
-def check(topology: Topology, *, unread: Container[tuple[str, str]] = ()) -> list[Problem]:
+def check(
+    topology: Topology,
+    *,
+    unread: Container[tuple[str, str]] = (),
+    known: Mapping[tuple[str, str], Resource] = {},  # noqa: B006 (never changed)
+) -> list[Problem]:
     """Find what is wrong with `topology`.
 
-    `unread` names, as (kind, name), what was stated but is not in the topology.
+    `unread` names, as (kind, name), what was stated but is not in the topology; `known` has
+    resources whose fields are sound: the very objects are not looked at again.
     """
-    problems, sound = _check_fields(topology)
+    problems, sound = _check_fields(topology, known)
     problems += _check_names(topology)
     problems += _check_references(topology, unread)
     view = View(sound)
@@ -32,10 +38,15 @@ def check(topology: Topology, *, unread: Container[tuple[str, str]] = ()) -> lis
     return list(dict.fromkeys(problems))
 
 
-def _check_fields(topology: Topology) -> tuple[list[Problem], list[Resource]]:
+def _check_fields(
+    topology: Topology, known: Mapping[tuple[str, str], Resource]
+) -> tuple[list[Problem], list[Resource]]:
     problems: list[Problem] = []
     sound: list[Resource] = []
     for resource in topology:
+        if known.get((resource.KIND, resource.name)) is resource:
+            sound.append(resource)
+            continue
         found = list(field_problems(resource))
         problems += found
         if not found:

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -32,7 +32,8 @@ def assign_keys(
 ) -> Topology:
     """Give each bridge and port without a tunnel key one.
 
-    `taken` holds the keys that were assigned before, by (kind, name).
+    `taken` holds the keys that were assigned before, by (kind, name), also those of what is not
+    in `topology`: nothing else gets these.
     """
     keyed: list[Keyed] = [*topology.bridges, *topology.ports]
     keys = _choose_keys(keyed, taken or {})
@@ -53,16 +54,17 @@ def _choose_keys(
         if ident in taken:
             owners.setdefault(taken[ident], ident)
     settled = set(owners.values())
+    used = set(taken.values())
     for ident in unkeyed:
         if ident not in settled:
-            owners[_free_key(ident, owners)] = ident
+            owners[_free_key(ident, used, owners)] = ident
     return {ident: key for key, ident in owners.items()}
 
 
-def _free_key(ident: tuple[str, str], owners: Mapping[int, tuple[str, str]]) -> int:
+def _free_key(ident: tuple[str, str], *taken: Container[int]) -> int:
     digest = hashlib.sha256(" ".join(ident).encode()).digest()
     key = int.from_bytes(digest[:4], "big") % MAX_KEY + 1
-    while key in owners:
+    while any(key in keys for keys in taken):
         key = key % MAX_KEY + 1
     return key
 

@@ -24,11 +24,13 @@ IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
 
+TEXTS = 1 << 17  # that stay read; a topology is read again at each change of it
+
 ETHER_TYPES = {"ipv4": 0x0800, "arp": 0x0806, "ipv6": 0x86DD}
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58, "sctp": 132}
 
 
-@lru_cache(maxsize=1 << 16)  # a chain of many rules, of which one changes, is read again whole
+@lru_cache(TEXTS)
 def refusal(check: str, text: str | int) -> str:
     """Why `text` is not what `check` asks for, or "" where it is."""
     try:
@@ -38,6 +40,7 @@ def refusal(check: str, text: str | int) -> str:
     return ""
 
 
+@lru_cache(TEXTS)
 def read_address(text: str) -> IPAddress:
     """The address of one machine."""
     try:
@@ -47,6 +50,7 @@ def read_address(text: str) -> IPAddress:
     return _one_machine(address, text)
 
 
+@lru_cache(TEXTS)
 def read_interface(text: str) -> IPInterface:
     """The address of one machine, with or without the length of its subnet's prefix."""
     if not _has_plain_length(text, required=False):
@@ -60,6 +64,7 @@ def read_interface(text: str) -> IPInterface:
     return interface
 
 
+@lru_cache(TEXTS)
 def read_prefix(text: str) -> IPNetwork:
     """A prefix, with no bit set beyond its length."""
     try:

@@ -19,6 +19,8 @@ from onehop.engine.model.texts import refusal
 
 Fault = tuple[str, str]  # the field, as in "rules #3 source", and the reason
 
+TEXTS = 1 << 17  # that stay read; a topology is read again at each change of it
+
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
     NAME: "a name: letters, digits and . _ : / @ - between two of them, at most 200",

@@ -14,6 +14,7 @@ from functional.nodes import Net, Ovs, Wire, until
 
 from onehop.controller.agent import frr_config, namespaces, uplinks
 from onehop.controller.agent.desired import Desired, Uplink
+from onehop.controller.agent.frr import CRASHES
 from onehop.controller.agent.switch import Switch, SwitchPort
 from onehop.engine.model import BgpPeer, LearnedRoute
 
@@ -62,6 +63,7 @@ class Gateway:
         self.ovs: Ovs = net.switch(self.node)
         self.run_dir = net.folder / "run"
         self.learned: frozenset[LearnedRoute] = frozenset()
+        self.left_before = set(CRASHES.glob("*"))  # of others; process numbers come again
         self.started: list[uplinks.Uplinks] = []
         self._start_outside()
         self._plug()
@@ -252,7 +254,8 @@ def test_missing_device_is_reported_and_tried_again(gateway: Gateway) -> None:
 def assert_nothing_left(gateway: Gateway, pids: list[int]) -> None:
     assert len(pids) == 3
     assert not [pid for pid in pids if runs(pid)]
-    assert not [left for pid in pids for left in Path("/var/tmp/frr").glob(f"*.{pid}")]
+    left = {folder for pid in pids for folder in CRASHES.glob(f"*.{pid}")}
+    assert not left - gateway.left_before
     assert not namespaces.ROOT.joinpath(gateway.namespace).exists()
     assert uplinks.frr_device(UPLINK.port) not in namespaces.run("ip", "-brief", "link")
     assert not gateway.run_dir.joinpath("frr").exists()

@@ -28,6 +28,7 @@ Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
 L4Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY)]
 Asn = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
+PortMtu = Annotated[int, msgspec.Meta(ge=68, le=65535)]  # RFC 791
 Weight = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 

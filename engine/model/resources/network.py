@@ -14,6 +14,7 @@ from onehop.engine.model.resources.base import (
     MadeName,
     Name,
     Part,
+    PortMtu,
     PrefixText,
     Ref,
     Resource,
@@ -81,6 +82,7 @@ class Port(Resource, frozen=True):
     # Of a router port: its own address and its subnet, "10.0.0.1/24".
     # Of a bridge port: the addresses of the machine behind it, "10.0.0.5" or "10.0.0.5/24".
     addresses: tuple[InterfaceText, ...] = ()
+    mtu: PortMtu | None = None  # of a router port: the longest IP packet that leaves; None: any
     peer: Annotated[str, Ref("port")] | None = None
     host: Annotated[str, Ref("host")] | None = None
     interface: str | None = None  # the network device on that host

@@ -17,6 +17,8 @@ RULES: tuple[Callable[[View], Problems], ...] = (
     network.machines_are_inside_their_subnet,
     network.nobody_shares_an_address,
     network.tunnel_keys_are_unique,
+    network.mtus_fit_their_ports,
+    network.mtus_are_few,
     network.routes_are_whole,
     network.routes_are_stated_once,
     network.port_groups_name_a_port_once,

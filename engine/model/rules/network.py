@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_interface
 
+from onehop.engine.limits import MAX_LIMITS, limits_of
 from onehop.engine.model.keys import router_mac
 from onehop.engine.model.resources import (
     BgpNetwork,
@@ -26,6 +27,7 @@ from onehop.engine.model.texts import (
 from onehop.engine.model.view import View
 
 DEVICE_NAME = re.compile(r"[!-.0-9;-~]{1,15}")  # of what Linux takes (IFNAMSIZ), the ASCII
+IPV6_MTU = 1280  # RFC 8200, section 5
 
 
 # Ports and their links.
@@ -148,6 +150,30 @@ def tunnel_keys_are_unique(view: View) -> Problems:
         for resource in keyed
         if resource.tunnel_key
     )
+
+
+# MTUs.
+
+
+def mtus_fit_their_ports(view: View) -> Problems:
+    for port in view.ports.values():
+        if port.mtu is None:
+            continue
+        if port.device in view.bridges:
+            yield wrong(port, "mtu", f"{port.device!r} is a bridge, which is not limited")
+        has_ipv6 = any(address.version == 6 for address in view.addresses[port.name])
+        if has_ipv6 and port.mtu < IPV6_MTU:
+            yield wrong(port, "mtu", f"{port.mtu} is less than IPv6's {IPV6_MTU}")
+
+
+def mtus_are_few(view: View) -> Problems:
+    """The switches tell so many lengths apart, see engine/limits.py."""
+    found = {port.mtu for port in view.ports_of(view.routers) if port.mtu is not None}
+    kept = limits_of(found)
+    for port in view.ports_of(view.routers):
+        if port.mtu is not None and port.mtu not in kept:
+            reason = f"{port.mtu} is one too many: there are {MAX_LIMITS} different ones already"
+            yield wrong(port, "mtu", reason)
 
 
 # Routes.
