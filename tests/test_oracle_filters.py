@@ -112,7 +112,7 @@ def test_packets_that_one_flow_takes_fare_the_same_at_filters(
         verdict = talk.send(in_port, packet)
         if not verdict.cacheable:
             continue
-        assert covers(without_port(verdict), packet)
+        assert covers(without_port(verdict), packet, talk.simulator.topology.limits)
         other = choose.draw(variants(packet, without_port(verdict)))
         if is_malformed(other):
             continue
