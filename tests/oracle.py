@@ -402,7 +402,8 @@ class Walk:
         assert isinstance(ip, Ip)
         own = self.world.source_address(port, ip.src)
         if own is not None and (error := self._complaint(own, ip, what, detail)):
-            self.craft(port, frames.ip_frame(frame.src, self.world.mac(port), error))
+            mac = self.world.mac(port)
+            self.craft(port, frames.ip_frame(frame.src, mac, error, frame.vlan))
 
     def _complaint(
         self,
