@@ -212,14 +212,17 @@ def _meets(world: World, rule: model.SecurityRule, way: str, frame: Frame) -> bo
             rule.icmp_type is None or _nth(icmp(frame), 0) == rule.icmp_type,
             rule.icmp_code is None or _nth(icmp(frame), 1) == rule.icmp_code,
             rule.remote_prefix is None or _in_prefix(rule.remote_prefix, far),
-            rule.remote_group is None or far in _members(world, rule.remote_group),
+            rule.remote_group is None or _is_member(world, rule.remote_group, far),
         )
     )
 
 
-def _members(world: World, group: str) -> set[Address]:
-    members = (port for port in world.all(model.Port) if group in port.security_groups)
-    return {ip_interface(text).ip for port in members for text in port.addresses}
+def _is_member(world: World, group: str, address: Address) -> bool:
+    """Whether a port in the group states the address, as its own or in an allowed pair."""
+    members = [port for port in world.all(model.Port) if group in port.security_groups]
+    own = {ip_interface(text).ip for port in members for text in port.addresses}
+    pairs = (ip_network(pair.address) for port in members for pair in port.allowed_address_pairs)
+    return address in own or any(address in network for network in pairs)
 
 
 def _is_housekeeping(frame: Frame, way: str) -> bool:
