@@ -218,11 +218,11 @@ def _meets(world: World, rule: model.SecurityRule, way: str, frame: Frame) -> bo
 
 
 def _is_member(world: World, group: str, address: Address) -> bool:
-    """Whether one of the group's ports states the address, as its own or as an allowed one."""
+    """Whether a port in the group states the address, as its own or in an allowed pair."""
     members = [port for port in world.all(model.Port) if group in port.security_groups]
     own = {ip_interface(text).ip for port in members for text in port.addresses}
-    pairs = {pair.address for port in members for pair in port.allowed_address_pairs}
-    return address in own or any(_in_prefix(text, address) for text in pairs)
+    pairs = (ip_network(pair.address) for port in members for pair in port.allowed_address_pairs)
+    return address in own or any(address in network for network in pairs)
 
 
 def _is_housekeeping(frame: Frame, way: str) -> bool:
