@@ -135,6 +135,7 @@ cdef struct Slot:
 
 cdef struct Chain:
     uint8_t used           # stated; otherwise it has no rules
+    uint8_t translates     # it, or a chain that it jumps to
     uint8_t uses_out_port  # a condition here or in a chain jumped to; set by who asks
     tag_t tag
     uint32_t n_rules

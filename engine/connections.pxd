@@ -30,6 +30,10 @@ cdef bint embedded_state_key(
 ) noexcept nogil
 # The entry, of the table or of this walk's own; NULL: none. Notes its tag, and that it was used.
 cdef const StateEntry* recall(Walk* walk, const StateKey* key, int direction) noexcept nogil
+# The entry, of this walk's own; NULL: none.
+cdef const StateEntry* pending(const Walk* walk, const StateKey* key) noexcept nogil
+# Whether it is an ICMP error; notes what told so.
+cdef bint is_icmp_error(Walk* walk) noexcept nogil
 # The verdict creates it (key, ip, port, state, flags, extra). False: no room in the verdict, which
 # then drops the packet; a flood goes on without, for its other copies' sake.
 cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil

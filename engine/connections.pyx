@@ -93,9 +93,9 @@ cdef bint icmp_key(Walk* walk, StateKey* out) noexcept nogil:
     if not is_echo(out.family, walk.pkt.key.tp_src):
         return False
     walk.out.cacheable = 0
-    if walk.pkt.data == NULL or walk.pkt.l4_off == 0:
+    if walk.pkt.data == NULL or not walk.pkt.has_echo_id:
         return False
-    out.sport = out.dport = get16(walk.pkt.data + walk.pkt.l4_off + 4)
+    out.sport = out.dport = walk.pkt.echo_id
     return True
 
 

@@ -16,7 +16,7 @@ from onehop.engine.octets cimport put16, put32
 from onehop.engine.packet cimport (
     ARP_REPLY, ARP_REQUEST, ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_VLAN, FRAG_FIRST, FRAG_LATER, FRAG_NO,
     ICMP6_ECHO, ICMP6_ECHO_REPLY, ICMP6_NA, ICMP6_NS, ICMP_ECHO, ICMP_ECHO_REPLY, IP_ICMP,
-    IP_ICMP6, VLAN_PRESENT, parse,
+    IP_ICMP6, IP_TCP, VLAN_PRESENT, parse,
 )
 from onehop.engine.render cimport render
 
@@ -146,10 +146,12 @@ cdef uint32_t icmp_echo_reply(
     if request.key.eth_type == ETH_IPV4:
         memcpy(out + off + 20, request.data + request.l4_off, len_bytes)
         out[off + 20] = ICMP_ECHO_REPLY
+        put16(out + off + 24, request.echo_id)
         return off + put_ipv4(out + off, request.key.ip_dst, request, request.key.ip_tos,
                               len_bytes)
     memcpy(out + off + 40, request.data + request.l4_off, len_bytes)
     out[off + 40] = ICMP6_ECHO_REPLY
+    put16(out + off + 44, request.echo_id)
     return off + put_ipv6(out + off, request.key.ip_dst, request.key.ip_src, HOP_LIMIT, len_bytes)
 
 
@@ -250,7 +252,7 @@ cdef uint32_t put_quote(
         return 0
     cut = pkt[0]
     cut.len_bytes = pkt.l3_off + quoted
-    if pkt.l4_off and pkt.l4_off + 20 > cut.len_bytes:
+    if pkt.l4_off and pkt.l4_off + (20 if pkt.key.ip_proto == IP_TCP else 8) > cut.len_bytes:
         cut.l4_off = 0
     if cut.l4_off and cut.key.ip_frag == FRAG_NO and quoted < pkt.l3_len_bytes:
         cut.key.ip_frag = FRAG_FIRST  # its transport checksum cannot be made anew

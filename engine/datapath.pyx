@@ -36,7 +36,7 @@ from onehop.engine.states cimport States
 from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
 from onehop.engine.translate cimport ofport_of
-from onehop.engine.verdict cimport AWAIT, LOOP, Seen
+from onehop.engine.verdict cimport AWAIT, LOOP, R_NO_NAT_PORT, Seen
 
 from onehop.engine import openflow
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted, PacketRefused
@@ -232,6 +232,7 @@ cdef class Datapath:
         if (
             self.hot.verdict.learn_bridge != NONE or self.hot.verdict.n_neighbors
             or self.hot.verdict.kind == AWAIT or self.hot.verdict.kind == LOOP
+            or self.hot.verdict.reason == R_NO_NAT_PORT
         ):
             with gil:
                 self.tell(pkt, now)
@@ -251,6 +252,10 @@ cdef class Datapath:
         in_port = self.topology.port_name(pkt.key.in_port)
         if kind == LOOP and share_tell(&self.shares, pkt.key.in_port, now):
             self.effects.append(PacketRefused(in_port, "loop"))
+        if self.hot.verdict.reason == R_NO_NAT_PORT and share_tell(
+            &self.shares, pkt.key.in_port, now
+        ):
+            self.effects.append(PacketRefused(in_port, REASONS[R_NO_NAT_PORT]))
         if kind == AWAIT:
             self.effects.append(NeighborWanted(
                 self.topology.port_name(self.hot.verdict.await_port),

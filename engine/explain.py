@@ -86,6 +86,8 @@ STEPS = (
     "{device} resets the connection",
     "{port}: rule {value} of {chain}: {action}",
     "{device} tells the sender that it is refused",
+    "new source {address}",
+    "new destination {address}",
 )
 ERRORS = (  # in the order of IcmpError in craft.pxd
     "no route",

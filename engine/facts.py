@@ -40,9 +40,11 @@ from onehop.engine.model import (
     AddressGroup,
     Bridge,
     Chain,
+    FloatingIp,
     Host,
     LearnedMac,
     LearnedRoute,
+    NatBlock,
     Neighbor,
     Port,
     PortGroup,
@@ -53,12 +55,14 @@ from onehop.engine.model import (
     SecurityGroup,
     router_mac,
 )
+from onehop.engine.translations import say_translation
 
 Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
 R = TypeVar("R", bound=Resource)
 
 ANY_VLAN = 0xFFFF
 NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
+TRANSLATING = (FloatingIp.KIND, NatBlock.KIND)
 SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
 
 
@@ -135,6 +139,8 @@ class Facts:
         match resource:
             case Host() | Route() | AddressGroup() | Chain() | PortGroup() | SecurityGroup():
                 return {(resource.KIND, resource.name)}
+            case FloatingIp() | NatBlock():
+                return {(resource.KIND, resource.name)}
             case LearnedMac() | LearnedRoute() | Neighbor():
                 return {(resource.KIND, resource.name)}
             case PortStatus():
@@ -202,6 +208,8 @@ class Facts:
             yield from self._say_port(port)
         elif kind == "route" and (route := self.get(Route, name)):
             yield from say_route(route)
+        elif kind in TRANSLATING:
+            yield from say_translation(self.resources.get(source))
         elif kind in NAMED:
             yield from say_named(self.resources.get(source))
         elif kind in SEEN:

@@ -24,6 +24,8 @@ cdef enum Outcome:         # of a chain
     F_DROP
     F_REJECT
     F_BACK                 # its end, or `return`
+    F_NO_PORT              # nothing left to translate it to
+    F_UNTRANSLATABLE
 
 cdef struct Place:         # where a chain is asked
     idx_t in_port          # of the device; NONE: the device's own packet

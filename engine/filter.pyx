@@ -6,13 +6,19 @@ from onehop.engine.chain cimport (
 )
 from onehop.engine.condition cimport fill_values, next_rule
 from onehop.engine.craft cimport PROHIBITED, icmp_error, may_send_error
+from onehop.engine.floating cimport is_spoken_for
 from onehop.engine.guard cimport is_honest, may_receive, may_send
+from onehop.engine.nat cimport (
+    N_IMPOSSIBLE, N_NO_PORT, N_PASSED, translate_back, translate_destination, translate_error,
+    translate_source,
+)
 from onehop.engine.packet cimport ETH_IPV4, ETH_IPV6, FRAG_NO, IP_TCP, Packet
 from onehop.engine.port cimport emit
 from onehop.engine.reset cimport craft_tcp_reset
+from onehop.engine.state cimport REVERSE_DNAT, REVERSE_SNAT
 from onehop.engine.topology cimport Device, Port
 from onehop.engine.verdict cimport (
-    CONSUMED, DROP, R_FILTERED, R_GUARDED, R_REFUSED, R_SPOOFED,
+    CONSUMED, DROP, R_FILTERED, R_GUARDED, R_NO_NAT_PORT, R_REFUSED, R_SPOOFED, R_UNTRANSLATABLE,
 )
 from onehop.engine.walk cimport S_REFUSES, S_RULE, add_tag, decide, room, room_at, tell
 
@@ -68,11 +74,20 @@ cdef bint is_flood_filtered(Walk* walk, idx_t bridge, idx_t port) noexcept nogil
 
 
 cdef int filtered(Walk* walk, uint32_t chain, const Place* place) noexcept nogil:
-    cdef int outcome = judged(walk, chain, place)
+    cdef int outcome
+    if chain != NONE and walk.topo.chains[chain].translates and (
+        translate_error(walk, zone_of(walk, place), place.out_port != NONE)
+    ):
+        return GO_ON
+    outcome = judged(walk, chain, place)
     if outcome == F_ACCEPT:
         return GO_ON
     if outcome == F_REJECT and not walk.is_flooding:
-        return refuse(walk, place)
+        return refuse(walk, place, R_REFUSED)
+    if outcome == F_NO_PORT:
+        return refuse(walk, place, R_NO_NAT_PORT)
+    if outcome == F_UNTRANSLATABLE:
+        return stop(walk, R_UNTRANSLATABLE)
     return stop(walk, R_FILTERED)
 
 
@@ -135,8 +150,38 @@ cdef int obey(Walk* walk, const Rule* rule, const Place* place, uint32_t depth) 
 
 
 cdef int translate_by(Walk* walk, const Rule* rule, const Place* place) noexcept nogil:
-    """Translations are not made here yet: the rule is passed over."""
-    return GO_ON
+    """An Outcome, or GO_ON: it was not to be translated, or goes on after that."""
+    cdef int done = translated(walk, rule, place)
+    if done == N_NO_PORT:
+        return F_NO_PORT
+    if done == N_IMPOSSIBLE:
+        return F_UNTRANSLATABLE
+    if done == N_PASSED or rule.then == THEN_CONTINUE:
+        return GO_ON
+    return F_BACK if rule.then == THEN_RETURN else F_ACCEPT
+
+
+cdef inline idx_t device_of(const Walk* walk, const Place* place) noexcept nogil:
+    return walk.topo.ports[
+        place.in_port if place.in_port != NONE else place.out_port].device
+
+
+cdef inline uint64_t zone_of(const Walk* walk, const Place* place) noexcept nogil:
+    """Translations are the device's, whichever of its ports has the filter."""
+    return walk.topo.devices[device_of(walk, place)].tag
+
+
+cdef int translated(Walk* walk, const Rule* rule, const Place* place) noexcept nogil:
+    cdef uint64_t zone = zone_of(walk, place)
+    if rule.action == DO_REVERSE_SNAT:
+        return translate_back(walk, zone, REVERSE_SNAT, 0)
+    if rule.action == DO_REVERSE_DNAT:
+        return translate_back(walk, zone, REVERSE_DNAT, 0)
+    if rule.action == DO_DNAT:
+        return translate_destination(walk, zone, rule.targets, rule.n_targets, 0)
+    if is_spoken_for(walk, device_of(walk, place), place.out_port):
+        return N_PASSED
+    return translate_source(walk, zone, rule.targets, rule.n_targets, 0)
 
 
 cdef void note_rule(
@@ -151,22 +196,22 @@ cdef void note_rule(
 
 # --- refusals
 
-cdef int refuse(Walk* walk, const Place* place) noexcept nogil:
+cdef int refuse(Walk* walk, const Place* place, int reason) noexcept nogil:
     """Tell the sender, by where the packet came into the device."""
     cdef const Packet* pkt = &walk.pkt
     cdef int kind = CONSUMED
     walk.out.cacheable = 0
     if pkt.data == NULL or walk.is_crafted or place.in_port == NONE:
-        return decide(walk, kind, R_REFUSED)
+        return decide(walk, kind, reason)
     if pkt.key.eth_type == ETH_IPV4 or pkt.key.eth_type == ETH_IPV6:
         tell(walk, S_REFUSES, walk.topo.ports[place.in_port].device, place.in_port, 0, NULL, 0)
         kind = emit(walk, place.in_port, answer(walk, place.in_port))
-    return decide(walk, kind, R_REFUSED)
+    return decide(walk, kind, reason)
 
 
 cdef uint32_t answer(Walk* walk, idx_t in_port) noexcept nogil:
     """A reset, or an ICMP error; from the one whom the sender wanted, or from the router."""
-    cdef const Packet* pkt = &walk.pkt
+    cdef const Packet* pkt = &walk.came
     cdef const Port* port = &walk.topo.ports[in_port]
     cdef const uint8_t* ip = pkt.key.ip_dst
     cdef const uint8_t* mac = pkt.key.eth_dst

@@ -46,6 +46,8 @@ cdef int hot_obey(
     encode(hot, verdict, in_ofport)
     if verdict.cacheable and in_ofport:
         install(hot, in_ofport, now)
+    if verdict.sent_bytes:
+        data, len_bytes = verdict.crafted + verdict.sent_off, verdict.sent_bytes
     if hot.actions.len_bytes:
         send(hot, in_ofport or <uint32_t>OFPP_CONTROLLER, data, len_bytes)
     return 0

@@ -14,6 +14,8 @@ cdef void free_filters(Port* port) noexcept
 cdef void free_named(Topo* topo) noexcept
 cdef void free_device(Device* device) noexcept
 cdef int ensure_tries(Device* device) except -1
+# Whether there is a route for exactly this address.
+cdef bint trie_has(const Trie* trie, bytes address) noexcept
 cdef int set_routes(
     Trie* trie, const uint8_t* bits, uint8_t length, tag_t tag, list facts,
 ) except -1

@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.chain cimport address_set_clear, chain_clear
-from onehop.engine.route cimport Route, trie_clear, trie_init, trie_set
+from onehop.engine.route cimport Node, Route, trie_clear, trie_descend, trie_init, trie_set
 from onehop.engine.topology cimport Address, Allowed
 
 
@@ -96,6 +96,10 @@ cdef void free_device(Device* device) noexcept:
     free(device.hosts)
     trie_clear(&device.routes4)
     trie_clear(&device.routes6)
+    trie_clear(&device.floating4)
+    trie_clear(&device.floating6)
+    trie_clear(&device.fixed4)
+    trie_clear(&device.fixed6)
 
 
 cdef int ensure_tries(Device* device) except -1:
@@ -103,6 +107,11 @@ cdef int ensure_tries(Device* device) except -1:
         trie_init(&device.routes4, 32)
     if device.routes6.nodes == NULL:
         trie_init(&device.routes6, 128)
+    if device.floating4.nodes == NULL:
+        trie_init(&device.floating4, 32)
+        trie_init(&device.floating6, 128)
+        trie_init(&device.fixed4, 32)
+        trie_init(&device.fixed6, 128)
     return 0
 
 
@@ -121,6 +130,15 @@ cdef int fill_addresses(Port* port, addresses) except -1:
     free(port.addresses)
     port.addresses, port.n_addresses = filled, n
     return 0
+
+
+cdef bint trie_has(const Trie* trie, bytes address) noexcept:
+    cdef uint8_t bits[16]
+    cdef uint32_t consulted = 0
+    cdef const Node* node
+    copy_bytes(bits, address, 16)
+    node = trie_descend(trie, bits, &consulted)
+    return node.n_routes > 0 and node.len_bits == trie.width_bits
 
 
 cdef int set_routes(

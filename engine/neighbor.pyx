@@ -9,6 +9,7 @@ from libc.string cimport memcmp, memcpy, memset
 from onehop.engine.bridge cimport known_neighbor
 from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t
 from onehop.engine.craft cimport arp_reply, arp_request, nd_advert, nd_solicit
+from onehop.engine.floating cimport is_floating
 from onehop.engine.known cimport PLACE_IS_PORT, Subject, find, neighbor_subject
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
@@ -53,7 +54,7 @@ cdef int hear_arp(Walk* walk, idx_t index) noexcept nogil:
     if walk.is_crafted or not is_on_link(port, 4, pkt.key.ip_src):
         return decide(walk, CONSUMED, R_ARP)
     meet(walk, index, 4, pkt.key.ip_src, pkt.arp_sha)
-    if pkt.key.ip_proto == 1 and pkt.data != NULL and is_own(port, 4, pkt.key.ip_dst):
+    if pkt.key.ip_proto == 1 and pkt.data != NULL and answers_for(walk, index, 4, pkt.key.ip_dst):
         emit(walk, index, arp_reply(room_at(walk), room(walk), pkt, port.mac))
     return decide(walk, CONSUMED, R_ARP)
 
@@ -69,7 +70,7 @@ cdef int hear_nd(Walk* walk, idx_t index) noexcept nogil:
             meet(walk, index, 6, pkt.key.ip_src, pkt.nd_lladdr)
         else:
             meet(walk, index, 6, pkt.nd_target, pkt.nd_lladdr)
-    if pkt.key.tp_src == ICMP6_NS and is_own(port, 6, pkt.nd_target):
+    if pkt.key.tp_src == ICMP6_NS and answers_for(walk, index, 6, pkt.nd_target):
         emit(walk, index, nd_advert(room_at(walk), room(walk), pkt, port.mac, True))
     return decide(walk, CONSUMED, R_ARP)
 
@@ -113,6 +114,13 @@ cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexce
         if covers(&port.addresses[i], family, ip):
             return True
     return False
+
+
+cdef bint answers_for(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip) noexcept nogil:
+    """Its own addresses, and the floating IPs that it translates."""
+    cdef const Port* port = &walk.topo.ports[index]
+    return is_own(port, family, ip) or (
+        is_on_link(port, family, ip) and is_floating(walk, index, family, ip))
 
 
 cdef bint is_own(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:

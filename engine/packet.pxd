@@ -37,6 +37,8 @@ cdef struct Packet:        # one packet: where its parts are, and its key
     uint8_t nd_has_lladdr
     uint8_t nd_flags       # NA: 0x80 router, 0x40 solicited, 0x20 override
     uint8_t ipv4_df
+    uint8_t has_echo_id    # ICMP echo request or reply, not a later fragment
+    uint16_t echo_id       # its identifier; no flow can match or write it
     FlowKey key
 
 cdef enum:                 # ether types, IP protocols, ICMP types

@@ -229,7 +229,16 @@ cdef int read_l4(Packet* pkt, uint32_t off) noexcept nogil:
         return OK
     pkt.key.tp_src = pkt.data[off]
     pkt.key.tp_dst = pkt.data[off + 1]
+    if is_echo(proto, pkt.data[off]):
+        pkt.has_echo_id = 1
+        pkt.echo_id = get16(pkt.data + off + 4)
     return read_nd(pkt) if proto == IP_ICMP6 else OK
+
+
+cdef inline bint is_echo(uint8_t proto, uint8_t icmp_type) noexcept nogil:
+    if proto == IP_ICMP:
+        return icmp_type == ICMP_ECHO or icmp_type == ICMP_ECHO_REPLY
+    return icmp_type == ICMP6_ECHO or icmp_type == ICMP6_ECHO_REPLY
 
 
 cdef int read_nd(Packet* pkt) noexcept nogil:

@@ -30,6 +30,8 @@ cdef int enter(Walk* walk, idx_t index) noexcept nogil:
     if walk.n_passed == MAX_DEVICES:
         return decide(walk, LOOP, R_LOOP)
     walk.in_port = index
+    walk.came = walk.pkt
+    walk.is_diverted = 0
     kind = enter_port(walk, index)
     if kind != GO_ON:
         return kind
@@ -85,7 +87,7 @@ cdef int emit(Walk* walk, idx_t index, uint32_t len_bytes) noexcept nogil:
 cdef bint finish_bytes(Walk* inner, Emitted* emitted) noexcept nogil:
     """Write the crafted packet anew where it changed on its way."""
     cdef Verdict* out = inner.out
-    if not inner.eth_rewritten:
+    if not inner.eth_rewritten and not inner.changed:
         return True
     emitted.len_bytes = render(
         &inner.pkt, out.crafted + out.crafted_len, sizeof(out.crafted) - out.crafted_len)

@@ -93,6 +93,9 @@ cdef void put_l4(
     if at == 0 or (pkt.key.ip_proto == IP_UDP and checksum == 0):
         return
     checksum = replace(checksum, pkt.data + pkt.l4_off, l4, 2 if at == 2 else 4)
+    if pkt.has_echo_id:
+        put16(l4 + 4, pkt.echo_id)
+        checksum = replace(checksum, pkt.data + pkt.l4_off + 4, l4 + 4, 2)
     if pkt.key.ip_proto != IP_ICMP:
         checksum = replace(checksum, old_addresses, new_addresses, len_bytes)
     put16(l4 + at, 0xffff if checksum == 0 and pkt.key.ip_proto == IP_UDP else checksum)

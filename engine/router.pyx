@@ -17,7 +17,9 @@ from onehop.engine.craft cimport (
     IcmpError, icmp_echo_reply, icmp_error, may_send_error,
 )
 from onehop.engine.filter cimport GO_ON, enter_device, leave_device
+from onehop.engine.floating cimport arrive, come_back, depart
 from onehop.engine.known cimport Entry, mix
+from onehop.engine.nat cimport N_IMPOSSIBLE, N_NO_PORT
 from onehop.engine.neighbor cimport (
     ask, hear_arp, hear_nd, is_nd, neighbor, own_address, same_bits,
 )
@@ -33,14 +35,14 @@ from onehop.engine.route cimport (
 )
 from onehop.engine.topology cimport Address, Device, Port
 from onehop.engine.verdict cimport (
-    AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NEIGHBOR, R_NO_ROUTE,
-    R_NOT_FOR_ROUTER, R_NOT_IP, R_OVER_MTU, R_REJECT, R_TAGGED, R_TTL, R_UNFRAGMENTED,
-    R_UNREACHABLE, R_UNROUTABLE,
+    AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NAT_PORT, R_NO_NEIGHBOR,
+    R_NO_ROUTE, R_NOT_FOR_ROUTER, R_NOT_IP, R_OVER_MTU, R_REJECT, R_TAGGED, R_TOO_LONG, R_TTL,
+    R_UNFRAGMENTED, R_UNREACHABLE, R_UNROUTABLE, R_UNTRANSLATABLE,
 )
 from onehop.engine.walk cimport (
-    S_BALANCES, S_ECHOES, S_NEXT_HOP, S_RESETS, S_ROUTE, S_SENDS, S_WANTS, add_tag, decide, room,
-    room_at, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst, see_ip_src,
-    see_length, see_proto, see_tp_dst, see_tp_src, see_vlan, tell,
+    CHANGED_DST, S_BALANCES, S_ECHOES, S_NEXT_HOP, S_RESETS, S_ROUTE, S_SENDS, S_WANTS, add_tag,
+    decide, room, room_at, see_eth_dst, see_eth_type, see_frag, see_group_bit, see_ip_dst,
+    see_ip_src, see_length, see_proto, see_tp_dst, see_tp_src, see_vlan, tell,
 )
 
 cdef enum:
@@ -80,13 +82,22 @@ cdef int at_group(Walk* walk, idx_t in_port) noexcept nogil:
 # --- the route
 
 cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
-    cdef const Route* found = find_route(walk, router)
+    cdef const Route* found
     cdef int kind
-    if found != NULL and found.kind == ROUTE_LOCAL:
+    if not arrive(walk, router):
+        return decide(walk, DROP, R_TOO_LONG)
+    found = find_route(walk, router)
+    if is_local(found) and come_back(walk, router):
+        found = find_route(walk, router)
+    if is_local(found) and is_for_routers(walk):
         return deliver(walk, in_port)
     kind = enter_device(walk, router, in_port)
     if kind != GO_ON:
         return kind
+    if walk.changed & CHANGED_DST:
+        found = find_route(walk, router)
+    if is_local(found):
+        return deliver(walk, in_port)
     if is_unroutable(walk):
         if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
             return hear_nd(walk, in_port)
@@ -102,6 +113,21 @@ cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
     if walk.pkt.data != NULL and walk.pkt.key.ip_ttl <= 1:
         return refuse(walk, in_port, TTL_EXCEEDED, R_TTL)
     return forward(walk, in_port, found)
+
+
+cdef inline bint is_local(const Route* found) noexcept nogil:
+    return found != NULL and found.kind == ROUTE_LOCAL
+
+
+cdef bint is_for_routers(Walk* walk) noexcept nogil:
+    """Answered before any filter. The rest may be an answer to what was translated."""
+    see_proto(walk)
+    if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
+        return True
+    if walk.pkt.key.ip_proto == IP_ICMP or walk.pkt.key.ip_proto == IP_ICMP6:
+        see_tp_src(walk)
+        see_frag(walk)
+    return is_echo_request(&walk.pkt)
 
 
 cdef inline uint8_t family_of(const Walk* walk) noexcept nogil:
@@ -236,6 +262,11 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     cdef int kind = leave_device(walk, egress.device, route.port)
     if kind != GO_ON:
         return kind
+    kind = depart(walk, egress.device, route.port)
+    if kind == N_NO_PORT:
+        return refuse(walk, in_port, PROHIBITED, R_NO_NAT_PORT)
+    if kind == N_IMPOSSIBLE:
+        return decide(walk, DROP, R_UNTRANSLATABLE)
     if route.has_gateway:
         next_hop = &route.gateway[0]
     else:
@@ -349,7 +380,7 @@ cdef int refuse_with(
 ) noexcept nogil:
     """Drop the packet and tell its sender why, where that is allowed."""
     cdef const Port* port = &walk.topo.ports[in_port]
-    cdef const Packet* pkt = &walk.pkt
+    cdef const Packet* pkt = &walk.came
     cdef const Address* own = own_address(port, family_of(walk), pkt.key.ip_src)
     cdef int kind = CONSUMED
     walk.out.cacheable = 0

@@ -10,13 +10,14 @@ from onehop.engine.known cimport PLACE_IS_PORT
 from onehop.engine.neighbor cimport ask
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
+from onehop.engine.render cimport render
 from onehop.engine.state cimport StateEntry
 from onehop.engine.states cimport States, entry_view
 from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
     A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
-    R_STATE_FULL, Action, Emitted, Used,
+    R_STATE_FULL, R_TOO_LONG, Action, Emitted, Used,
 )
 from onehop.engine.walk cimport S_RULE, S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
 
@@ -80,6 +81,8 @@ cdef void run(
 cdef void finish(Walk* walk) noexcept nogil:
     """Only what is forwarded has actions; only what holds for others too is cacheable."""
     cdef Verdict* out = walk.out
+    if out.kind == FORWARD and not finish_bytes(walk):
+        out.kind, out.reason, out.cacheable = DROP, R_TOO_LONG, 0
     if out.kind != FORWARD:
         out.n_actions = 0
     if out.kind == CONSUMED or out.kind == AWAIT or out.kind == LOOP:
@@ -89,6 +92,25 @@ cdef void finish(Walk* walk) noexcept nogil:
     ):
         out.cacheable = 0
     finish_state(out)
+
+
+cdef bint finish_bytes(Walk* walk) noexcept nogil:
+    """What no action can write is written into the bytes that are sent."""
+    cdef Verdict* out = walk.out
+    cdef Packet sent
+    cdef uint32_t room = sizeof(out.crafted) - out.crafted_len
+    if walk.is_edited:
+        out.sent_off = <uint32_t>(walk.pkt.data - out.crafted)
+        out.sent_bytes = walk.pkt.len_bytes
+        return True
+    if not walk.pkt.has_echo_id or walk.pkt.echo_id == walk.echo_id:
+        return True
+    sent = walk.pkt
+    sent.key = out.key
+    out.sent_off = out.crafted_len
+    out.sent_bytes = render(&sent, out.crafted + out.crafted_len, room)
+    out.crafted_len += out.sent_bytes
+    return out.sent_bytes > 0
 
 
 cdef void finish_state(Verdict* out) noexcept nogil:
@@ -174,6 +196,9 @@ cdef object verdict_view(
     Topology topology, const Verdict* out, const Trace* trace, bytes packet, str in_port,
 ):
     actions = actions_view(topology, out.actions, out.n_actions)
+    sent = packet
+    if out.sent_bytes:
+        sent = (out.crafted + out.sent_off)[:out.sent_bytes]
     emitted = tuple(emitted_view(topology, out, &out.emitted[i]) for i in range(out.n_emitted))
     return explain.Verdict(
         kind=KINDS[out.kind],
@@ -185,7 +210,7 @@ cdef object verdict_view(
             for name, (value, mask) in match_view(&out.key, &out.mask).items()
         },
         actions=actions,
-        outputs=outputs_view(topology, packet, actions),
+        outputs=outputs_view(topology, sent, actions),
         emitted=emitted,
         emitted_outputs=tuple(
             output for sent in emitted
@@ -223,7 +248,7 @@ cdef object action_view(Topology topology, const Action* action):
     if kind in MAC_ACTIONS:
         return explain.Action(MAC_ACTIONS[kind], action.mac[:6].hex(":"))
     if kind in IP_ACTIONS:
-        return explain.Action(IP_ACTIONS[kind], str(ip_address(action.ip[:16])))
+        return explain.Action(IP_ACTIONS[kind], address_text(action.ip, action.value))
     return explain.Action(PLAIN_ACTIONS[kind], action.value)
 
 

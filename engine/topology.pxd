@@ -76,6 +76,18 @@ cdef struct Device:
     idx_t* interior        # its active interior ports
     Trie routes4
     Trie routes6
+    uint32_t n_floating    # a router's floating IPs
+    Trie floating4         # their addresses; the route's gateway is the fixed address
+    Trie floating6
+    Trie fixed4            # the other way
+    Trie fixed6
+
+cdef struct Block:         # ports that a host may translate sources to
+    idx_t host
+    uint8_t family         # 4 or 6
+    uint8_t ip[16]
+    uint16_t first_port
+    uint16_t last_port
 
 cdef struct Topo:
     Port* ports
@@ -93,6 +105,8 @@ cdef struct Topo:
     uint16_t limits[16]    # the lengths that flows tell apart, see limits.py
     uint16_t n_limits
     uint16_t limits_mark   # names the list
+    uint32_t n_blocks
+    Block* blocks          # by host
     Known known
     Trie unroutable4       # destinations that no router forwards to
     Trie unroutable6
@@ -130,6 +144,9 @@ cdef class Topology:
     cdef dict _routes      # prefix -> the ports by way of which it has routes
     cdef dict _tag_names
     cdef bint _limits_stale
+    cdef dict _jumps       # chain -> those that its rules jump to
+    cdef set _translating  # chains with rules that translate
+    cdef dict _blocks      # (host, address, first port) -> number of ports
     cdef tag_t _entry_tag(self, const Subject* about) noexcept
     cdef str _subject_name(self, const Subject* about)
     cdef str place_name(self, uint32_t place)

@@ -20,7 +20,7 @@ from onehop.engine.known cimport (
 )
 from onehop.engine.layout cimport (
     clear_port, copy_bytes, copy_indices, ensure_tries, fill_addresses, fill_allowed, free_device,
-    free_filters, free_named, is_active, replace_array, room_for, set_routes,
+    free_filters, free_named, is_active, replace_array, room_for, set_routes, trie_has,
 )
 from onehop.engine.route cimport (
     ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, ROUTE_UNROUTABLE,
@@ -37,8 +37,9 @@ from onehop.engine.sharing import Sharing
 
 ORDER = (
     "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac",
-    "neighbor", "prefix",
+    "neighbor", "prefix", "floating", "block",
 )
+TRANSLATIONS = {"snat", "dnat", "reverse_snat", "reverse_dnat"}
 ROUTE_KINDS = {
     "normal": ROUTE_NORMAL, "blackhole": ROUTE_BLACKHOLE, "reject": ROUTE_REJECT,
     "local": ROUTE_LOCAL, "broadcast": ROUTE_BROADCAST,
@@ -79,6 +80,8 @@ cdef class Topology:
         self._sharing = Sharing()
         self._via, self._routes = {}, {}
         self._tag_names = {}
+        self._blocks = {}
+        self._jumps, self._translating = {}, set()
         self._forbid()
 
     def __dealloc__(self):
@@ -98,6 +101,7 @@ cdef class Topology:
         trie_clear(&self.topo.unroutable4)
         trie_clear(&self.topo.unroutable6)
         free(self.topo.known.slots)
+        free(self.topo.blocks)
         free(self.topo)
 
     def _forbid(self):
@@ -155,6 +159,10 @@ cdef class Topology:
     def _write_all(self, facts, set tags, set touched):
         for key in sorted(facts, key=lambda key: (ORDER.index(key[0]), repr(key))):
             self._write(key, facts[key], tags, touched)
+        if any(key[0] == "block" for key in facts):
+            self._place_blocks()
+        if any(key[0] == "chain" for key in facts):
+            self._mark_translating()
 
     def _write(self, key, fact, set tags, set touched):
         kind = key[0]
@@ -178,6 +186,10 @@ cdef class Topology:
             self._write_mac(key, fact, tags)
         elif kind == "neighbor":
             self._write_neighbor(key, fact, tags)
+        elif kind == "floating":
+            self._write_floating(key, fact, tags)
+        elif kind == "block":
+            self._write_block(key, fact)
         else:
             self._write_prefix(key, fact or (), tags)
 
@@ -263,11 +275,29 @@ cdef class Topology:
         cdef idx_t index = self.chain_index(name)
         cdef Rule* rules
         tags.add(self.topo.chains[index].tag)
+        self._note_translations(name, facts or ())
         if facts is None:
             chain_clear(&self.topo.chains[index])
             return
         rules = make_rules(facts, self)
         chain_fill(&self.topo.chains[index], rules, <uint32_t>len(facts))
+
+    def _note_translations(self, name, facts):
+        actions = {fact.action for fact in facts}
+        self._jumps[name] = {fact.jump for fact in facts if fact.jump}
+        if actions & TRANSLATIONS:
+            self._translating.add(name)
+        else:
+            self._translating.discard(name)
+
+    def _mark_translating(self):
+        """Chains that translate, or jump to one that does."""
+        cdef idx_t index
+        found = set(self._translating)
+        while more := {n for n, to in self._jumps.items() if n not in found and to & found}:
+            found |= more
+        for index, name in enumerate(self.chain_names):
+            self.topo.chains[index].translates = name in found
 
     def _write_addresses(self, name, prefixes, set tags):
         cdef idx_t index = self.address_set_index(name)
@@ -370,6 +400,46 @@ cdef class Topology:
         self._note_via(key, {route.port for route in routes if route.port}, tag)
         if not routes:
             del self._routes[key]
+
+    def _write_floating(self, key, other, set tags):
+        """A change may concern every packet of the router."""
+        _, router, side, address = key
+        cdef Device* device = &self.topo.devices[self.device_index(router)]
+        cdef uint8_t bits[16]
+        cdef Trie* trie
+        ensure_tries(device)
+        if side == "floating":
+            trie = &device.floating4 if len(address) == 4 else &device.floating6
+            device.n_floating += (other is not None) - trie_has(trie, address)
+        else:
+            trie = &device.fixed4 if len(address) == 4 else &device.fixed6
+        copy_bytes(bits, address, 16)
+        facts = [] if other is None else [(ROUTE_NORMAL, 0, b"", 0, <uint32_t>NONE, other, 0)]
+        set_routes(trie, bits, len(address) * 8, device.tag, facts)
+        tags.add(device.tag)
+
+    def _write_block(self, key, n_ports):
+        """No flow depends on it: what was translated stays so."""
+        if n_ports is None:
+            self._blocks.pop(key[1:], None)
+        else:
+            self._blocks[key[1:]] = n_ports
+
+    def _place_blocks(self):
+        cdef Block* blocks
+        cdef uint32_t i
+        found = sorted(
+            (self.host_index(host), address, first, n)
+            for (host, address, first), n in self._blocks.items())
+        blocks = <Block*>calloc(len(found) + 1, sizeof(Block))
+        if blocks == NULL:
+            raise MemoryError
+        for i, (host, address, first, n) in enumerate(found):
+            blocks[i].host, blocks[i].family = host, 4 if len(address) == 4 else 6
+            copy_bytes(blocks[i].ip, address, 16)
+            blocks[i].first_port, blocks[i].last_port = first, min(first + n - 1, 65535)
+        free(self.topo.blocks)
+        self.topo.blocks, self.topo.n_blocks = blocks, <uint32_t>len(found)
 
     def _note_via(self, key, ports, tag):
         for port in self._routes.get(key, ()):

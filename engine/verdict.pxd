@@ -55,6 +55,8 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_SPOOFED             # from an address that is not the port's
     R_GUARDED             # no security group lets it pass
     R_STATE_FULL          # a connection that the table has no room for
+    R_NO_NAT_PORT         # nothing is left to translate it to
+    R_UNTRANSLATABLE      # it has no ports to tell its connection by
 
 cdef struct Action:
     uint8_t kind
@@ -92,6 +94,8 @@ cdef struct Verdict:
     Action actions[MAX_ACTIONS]
     tag_t tags[MAX_TAGS]
     Emitted emitted[MAX_EMITTED]
+    uint32_t sent_off     # in crafted: the packet's bytes, where no action can write what changed
+    uint32_t sent_bytes   # 0: as they came
     uint32_t crafted_len
     uint8_t crafted[MAX_CRAFTED]
     # what was learned, for the caller to apply and to tell others

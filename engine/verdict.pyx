@@ -28,4 +28,6 @@ REASONS = (
     "source is not the port's",
     "no security group allows it",
     "too many connections",
+    "no port left to translate to",
+    "cannot be translated",
 )

@@ -41,6 +41,8 @@ cdef enum StepCode:        # device and port are what it happened at; see explai
     S_RESETS
     S_RULE                 # value: its number, from 1; bytes: the chain, the action
     S_REFUSES
+    S_NEW_SOURCE           # bytes: address, value: family
+    S_NEW_DESTINATION      # the same
 
 cdef struct Step:
     uint8_t code
@@ -54,12 +56,19 @@ cdef struct Trace:
     uint32_t n_steps
     Step steps[MAX_STEPS]
 
+cdef enum Change:          # what translations wrote
+    CHANGED_SRC = 1
+    CHANGED_DST = 2
+    CHANGED_SPORT = 4
+    CHANGED_DPORT = 8
+
 cdef struct Walk:
     const Topo* topo
     const StateTable* state  # NULL: an empty one
     Verdict* out
     Trace* trace           # NULL: nobody wants to know
     Packet pkt             # as it is now
+    Packet came            # as it was when it came into the device
     uint64_t seed
     nsec_t now
     Action* actions        # where they go
@@ -67,6 +76,10 @@ cdef struct Walk:
     uint8_t is_crafted
     uint8_t gives_up       # a next hop whose MAC is not known is unreachable
     uint8_t eth_rewritten  # the MACs are the network's own
+    uint16_t echo_id       # as it came into the network
+    uint8_t changed        # Changes
+    uint8_t is_edited      # its bytes are a copy in Verdict.crafted, with changes of their own
+    uint8_t is_diverted    # this router translated its destination by what it states itself
     uint8_t is_settled     # the actions say so
     uint8_t is_flooding    # what a filter refuses is only one copy
     uint8_t n_passed       # devices

@@ -3,10 +3,11 @@
 from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport MAX_ACTIONS
-from onehop.engine.packet cimport FlowKey
+from onehop.engine.packet cimport ETH_IPV4, FlowKey
 from onehop.engine.topology cimport length_class
 from onehop.engine.verdict cimport (
-    A_DEC_TTL, A_FLOOD, A_OUTPUT, A_SET_ETH_DST, A_SET_ETH_SRC, R_TOO_LONG,
+    A_DEC_TTL, A_FLOOD, A_OUTPUT, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST, A_SET_IP_SRC,
+    A_SET_TP_DST, A_SET_TP_SRC, R_TOO_LONG,
 )
 
 
@@ -16,6 +17,7 @@ cdef void begin(
 ) noexcept nogil:
     walk.topo, walk.state, walk.out, walk.trace = topo, state, out, NULL
     walk.pkt = pkt[0]
+    walk.echo_id = pkt.echo_id
     walk.seed, walk.now = seed, now
     walk.actions, walk.n_actions = out.actions, &out.n_actions
     walk.is_crafted = walk.gives_up = 0
@@ -40,6 +42,7 @@ cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept n
 
 cdef void reset(Walk* walk) noexcept nogil:
     walk.eth_rewritten = walk.is_settled = walk.is_flooding = 0
+    walk.changed = walk.is_edited = walk.is_diverted = 0
     walk.n_passed = walk.n_routed = walk.n_counted = 0
     walk.in_port = NONE
 
@@ -51,7 +54,7 @@ cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
     out.cacheable = 1
     out.n_actions = out.n_tags = out.n_emitted = out.n_neighbors = 0
     out.n_created = out.n_used = out.is_overfull = 0
-    out.crafted_len = 0
+    out.crafted_len = out.sent_bytes = 0
     out.learn_bridge = out.learn_port = out.await_port = NONE
     out.key = key[0]
     memset(&out.mask, 0, sizeof(FlowKey))
@@ -111,18 +114,41 @@ cdef int decide(Walk* walk, int kind, int reason) noexcept nogil:
 
 
 cdef bint settle(Walk* walk) noexcept nogil:
-    """The MACs that the network wrote are set even if this packet had them: others may not."""
-    if walk.is_crafted or walk.is_settled or not walk.eth_rewritten:
+    """What the network wrote is set even if this packet had it: others may not."""
+    if walk.is_crafted or walk.is_settled or not (walk.eth_rewritten or walk.changed):
         return True
     while walk.n_counted < walk.n_routed:
         if not add_action(walk, A_DEC_TTL, 0, NONE):
             return False
         walk.n_counted += 1
-    walk.is_settled = (
+    walk.is_settled = add_new_macs(walk) and add_translations(walk)
+    return walk.is_settled
+
+
+cdef bint add_new_macs(Walk* walk) noexcept nogil:
+    return not walk.eth_rewritten or (
         add_set_mac(walk, A_SET_ETH_SRC, walk.pkt.key.eth_src)
         and add_set_mac(walk, A_SET_ETH_DST, walk.pkt.key.eth_dst)
     )
-    return walk.is_settled
+
+
+cdef bint add_translations(Walk* walk) noexcept nogil:
+    cdef const FlowKey* key = &walk.pkt.key
+    cdef uint8_t changed = walk.changed
+    if changed & CHANGED_SRC and not add_set_ip(walk, A_SET_IP_SRC, key.ip_src):
+        return False
+    if changed & CHANGED_DST and not add_set_ip(walk, A_SET_IP_DST, key.ip_dst):
+        return False
+    if changed & CHANGED_SPORT and not add_action(walk, A_SET_TP_SRC, key.tp_src, NONE):
+        return False
+    return not changed & CHANGED_DPORT or add_action(walk, A_SET_TP_DST, key.tp_dst, NONE)
+
+
+cdef bint add_set_ip(Walk* walk, int kind, const uint8_t* ip) noexcept nogil:
+    if not add_action(walk, kind, 4 if walk.pkt.key.eth_type == ETH_IPV4 else 6, NONE):
+        return False
+    memcpy(walk.actions[walk.n_actions[0] - 1].ip, ip, 16)
+    return True
 
 
 cdef bint add_set_mac(Walk* walk, int kind, const uint8_t* mac) noexcept nogil:

@@ -7,7 +7,8 @@ Matches and actions as far as the agent uses them.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Any, NamedTuple
 
@@ -287,7 +288,29 @@ def write(data: bytes, field: str, value: Any) -> bytes:
             frame = frames.decode(data)
             assert frame is not None
             return frame.with_ip(ttl=value).encode()
+        case "ipv4_src" | "ipv4_dst" | "ipv6_src" | "ipv6_dst":
+            end = field[-3:]
+            return _resummed(data, lambda ip: {end: ip_address(value)})
+        case _ if field[:4] in ("tcp_", "udp_") or field[:5] == "sctp_":
+            at = 0 if field.endswith("_src") else 2
+            word = int(value).to_bytes(2, "big")
+            return _resummed(
+                data, lambda ip: {"payload": ip.payload[:at] + word + ip.payload[at + 2 :]}
+            )
     raise AssertionError(f"unexpected field {field}")
+
+
+def _resummed(data: bytes, changes: Callable[[frames.Ip], dict[str, Any]]) -> bytes:
+    """The packet with these fields of its IP packet, and its transport's checksum right again."""
+    frame = frames.decode(data)
+    assert frame is not None
+    assert isinstance(frame.body, frames.Ip)
+    changed = frame.with_ip(**changes(frame.body))
+    assert isinstance(changed.body, frames.Ip)
+    at = {frames.TCP: 16, frames.UDP: 6, frames.ICMPV6: 2}.get(changed.body.proto)
+    if at is None:
+        return changed.encode()
+    return replace(changed, body=frames.with_checksum(changed.body, at)).encode()
 
 
 def _ttl(data: bytes) -> int:

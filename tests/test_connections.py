@@ -64,6 +64,7 @@ class Host(Rig):
     def answer(self) -> list[Out]:
         got = self.datapath.receive(self.switch.heard(), self.now_ns)
         self.told += got.state
+        self.effects += got.effects
         self.switch.write(got.out)
         return self.switch.take()
 
