@@ -31,6 +31,7 @@ from onehop.controller.agent.answers import answers
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, StaticFlow, desired
 from onehop.controller.agent.events import Command, Event, OfPort
+from onehop.controller.agent.leases import Leases
 from onehop.controller.agent.liveness import Liveness
 from onehop.controller.agent.metrics import OFF, ChannelStatus, Status
 from onehop.controller.agent.packets import Packets
@@ -42,6 +43,7 @@ from onehop.engine.topology import Topology
 STATED_KINDS = frozenset(kind.KIND for kind in STATED)
 HEARTBEAT_S = 15.0
 FETCH_NS = 1_000_000_000
+LEASE_NS = 1_000_000_000
 HELD_BYTES = 1 << 20  # packets that came before the agent was live
 
 
@@ -76,6 +78,7 @@ class Core:
         self.state: Desired | None = None  # what the topology says about this host
         self.ports: dict[str, OfPort] = {}  # by device
         self.liveness = Liveness()
+        self.leases = Leases(settings.host)
         self.routes: dict[str, frozenset[LearnedRoute]] = {}  # by uplink port
         self.counters: Counter[str] = Counter()
         self.switch_connected = self.store_connected = False
@@ -90,6 +93,7 @@ class Core:
         self._answers_due = True  # what they follow from has changed
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
+        self._lease_at_ns = 0
         self._fetch_by_ns = 0  # until then other hosts' state is waited for
 
     def handle(self, event: Event, now_ns: int) -> list[Command]:
@@ -191,6 +195,7 @@ class Core:
         if not self.synced or kinds & STATED_KINDS:
             self.synced = True
             self._restate()
+            self.leases.restate(self.snapshot)
         self._settle(now_ns)
 
     def _restate(self) -> None:
@@ -395,11 +400,22 @@ class Core:
             self._find_answers(self.state)
             self._install_statics(self.state)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
+        self._lease(now_ns)
         if clock_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = clock_s
             self._order(
                 events.PutState([HostStatus(host=self.settings.host, heartbeat_s=clock_s)])
             )
+
+    def _lease(self, now_ns: int) -> None:
+        """A lease counts when the store shows it; what is given back counts no more at once."""
+        if now_ns < self._lease_at_ns:
+            return
+        self._lease_at_ns = now_ns + LEASE_NS
+        found = self.leases.due(self.snapshot, self.packets.states.records(now_ns), now_ns)
+        if found.put:
+            self._order(events.PutState(found.put))
+        self._publish(rows.Rows([], found.remove), now_ns)
 
     # What this host finds out
 

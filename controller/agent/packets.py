@@ -13,7 +13,7 @@ from typing import assert_never
 from onehop.controller.agent.ageing import Ageing
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import Snapshot
-from onehop.controller.agent.events import Command, PutState, Send, TellState
+from onehop.controller.agent.events import Command, Log, PutState, Send, TellState
 from onehop.controller.agent.messages import Bytes, Counting
 from onehop.controller.agent.waiting import Waiting
 from onehop.engine.datapath import Datapath, Received
@@ -29,6 +29,8 @@ from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
 Ident = tuple[str, str]
+
+NO_PORT = "no port left to translate to"
 
 
 class Packets:
@@ -141,6 +143,8 @@ class Packets:
                 self.waiting.hold(effect, now_ns)
             case PacketRefused():
                 self.counters[f"refused {effect.reason}"] += 1
+                if effect.reason == NO_PORT:
+                    self.order(Log(f"{effect.port}: a connection is refused: {NO_PORT}"))
             case _:
                 assert_never(effect)
         return ()
