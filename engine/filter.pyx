@@ -2,7 +2,8 @@
 
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.chain cimport (
-    DO_ACCEPT, DO_DROP, DO_JUMP, DO_REJECT, DO_RETURN, Chain, Rule, Values,
+    DO_ACCEPT, DO_DNAT, DO_DROP, DO_JUMP, DO_REJECT, DO_RETURN, DO_REVERSE_DNAT, DO_REVERSE_SNAT,
+    THEN_CONTINUE, THEN_RETURN, Chain, Rule, Values,
 )
 from onehop.engine.condition cimport fill_values, next_rule
 from onehop.engine.craft cimport PROHIBITED, icmp_error, may_send_error

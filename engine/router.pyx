@@ -89,7 +89,7 @@ cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
     found = find_route(walk, router)
     if is_local(found) and come_back(walk, router):
         found = find_route(walk, router)
-    if is_local(found) and is_for_routers(walk):
+    if is_local(found) and is_for_routers(walk, router):
         return deliver(walk, in_port)
     kind = enter_device(walk, router, in_port)
     if kind != GO_ON:
@@ -119,8 +119,11 @@ cdef inline bint is_local(const Route* found) noexcept nogil:
     return found != NULL and found.kind == ROUTE_LOCAL
 
 
-cdef bint is_for_routers(Walk* walk) noexcept nogil:
-    """Answered before any filter. The rest may be an answer to what was translated."""
+cdef bint is_for_routers(Walk* walk, idx_t router) noexcept nogil:
+    """Answered before any filter; unless it may be for whom the filter translates it to."""
+    cdef uint32_t chain = walk.topo.devices[router].inbound_filter
+    if chain == NONE or not walk.topo.chains[chain].translates:
+        return True
     see_proto(walk)
     if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
         return True
@@ -323,7 +326,7 @@ cdef int want(Walk* walk, idx_t in_port, idx_t egress, const uint8_t* next_hop) 
 cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
     """For the router itself: echo requests are answered, and nobody listens at its ports."""
     cdef const Port* port = &walk.topo.ports[in_port]
-    cdef const Packet* pkt = &walk.pkt
+    cdef const Packet* pkt = &walk.came
     cdef int kind = CONSUMED
     walk.out.cacheable = 0
     if pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
@@ -341,7 +344,7 @@ cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
 cdef int turn_away(Walk* walk, idx_t in_port) noexcept nogil:
     """Say, as the address that was spoken to, that nobody listens (RFC 1122, 4.1.3.1)."""
     cdef const Port* port = &walk.topo.ports[in_port]
-    cdef const Packet* pkt = &walk.pkt
+    cdef const Packet* pkt = &walk.came
     cdef uint32_t len_bytes = 0
     if pkt.key.ip_proto == IP_TCP:
         len_bytes = craft_tcp_reset(room_at(walk), room(walk), pkt, port.mac)

@@ -11,4 +11,3 @@ from onehop.engine.model.rules import unserved
 def all_served(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if everything that can be described were acted on."""
     monkeypatch.setattr(unserved, "KINDS", ())
-    monkeypatch.setattr(unserved, "ACTIONS", ())

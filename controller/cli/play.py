@@ -17,11 +17,13 @@ from onehop.controller.cli.packets import Timed
 from onehop.engine import model
 from onehop.engine.effects import NeighborLearned, NeighborWanted
 from onehop.engine.explain import Verdict
+from onehop.engine.model.pools import lease_pools
 from onehop.engine.simulate import Simulator
 from onehop.engine.topology import Topology
 
 WAIT_S = 3.0  # three requests, one a second
 NS_PER_S = 1_000_000_000
+MOST_ADDRESSES = 256  # of a pool that are used here
 
 Event = Literal["sent", "went on", "was given up", "is malformed"]
 
@@ -52,7 +54,8 @@ class Player:
 
     def __init__(self, topology: model.Topology) -> None:
         compiled = Topology()
-        compiled.update(model.assign_keys(topology))
+        resources = list(model.assign_keys(topology))
+        compiled.update([*resources, *_blocks(resources)])
         self._simulator = Simulator(compiled)
         self.waiting: list[Waiting] = []
 
@@ -94,3 +97,18 @@ class Player:
         taken = [held for held in self.waiting if wanted(held)]
         self.waiting = [held for held in self.waiting if held not in taken]
         return taken
+
+
+def _blocks(resources: list[model.Resource]) -> Iterator[model.NatBlock]:
+    """Source ports for every host, as if it had leased its share of each pool."""
+    hosts = [row.name for row in resources if isinstance(row, model.Host)]
+    for pool in lease_pools(resources):
+        n_ports = (pool.last_port - pool.first_port + 1) // max(len(hosts), 1)
+        for number, host in enumerate(hosts if n_ports else ()):
+            for which in range(min(pool.n_addresses, MOST_ADDRESSES)):
+                yield model.NatBlock(
+                    host=host,
+                    address=pool.address(which),
+                    first_port=pool.first_port + number * n_ports,
+                    n_ports=n_ports,
+                )
