@@ -2,8 +2,8 @@
 
 Into the router, before its filter: (1) the destination becomes the machine's. Out of it, behind
 its filter: (2) the source becomes the floating IP where the packet leaves to the outside, or where
-its destination was translated by (1); (3) a source without a floating IP that goes back into its own
-subnet after (1) becomes the router's own address there, with a port, so that answers come back
+its destination was translated by (1); (3) a source without a floating IP that goes back into its
+own subnet after (1) becomes the router's own address there, with a port, so that answers come back
 here (hairpin); (4) they do, to the router's own address, and are translated back.
 
 1. Filters see the machine's own address, both ways.
