@@ -44,8 +44,10 @@ from onehop.engine.model import (
     Host,
     LearnedMac,
     LearnedRoute,
+    MemberStatus,
     NatBlock,
     Neighbor,
+    PoolMember,
     Port,
     PortGroup,
     PortStatus,
@@ -53,16 +55,17 @@ from onehop.engine.model import (
     Route,
     Router,
     SecurityGroup,
+    Vip,
     router_mac,
 )
-from onehop.engine.translations import say_translation
+from onehop.engine.translations import say_member, say_translation
 
 Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
 R = TypeVar("R", bound=Resource)
 
 ANY_VLAN = 0xFFFF
 NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
-TRANSLATING = (FloatingIp.KIND, NatBlock.KIND)
+TRANSLATING = (FloatingIp.KIND, NatBlock.KIND, Vip.KIND)
 SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
 
 
@@ -139,8 +142,10 @@ class Facts:
         match resource:
             case Host() | Route() | AddressGroup() | Chain() | PortGroup() | SecurityGroup():
                 return {(resource.KIND, resource.name)}
-            case FloatingIp() | NatBlock():
+            case FloatingIp() | NatBlock() | PoolMember() | Vip():
                 return {(resource.KIND, resource.name)}
+            case MemberStatus():
+                return {(PoolMember.KIND, resource.member)}
             case LearnedMac() | LearnedRoute() | Neighbor():
                 return {(resource.KIND, resource.name)}
             case PortStatus():
@@ -194,7 +199,7 @@ class Facts:
             return tuple(sorted(set().union(*said.values())))
         if key[0] == "addresses":
             return frozenset().union(*said.values())
-        if key[0] == "members":
+        if key[0] in ("members", "pool"):
             return tuple(sorted(said.values()))
         return min(said.values())
 
@@ -208,6 +213,8 @@ class Facts:
             yield from self._say_port(port)
         elif kind == "route" and (route := self.get(Route, name)):
             yield from say_route(route)
+        elif kind == PoolMember.KIND and (member := self.get(PoolMember, name)):
+            yield from say_member(member, self.get(MemberStatus, name))
         elif kind in TRANSLATING:
             yield from say_translation(self.resources.get(source))
         elif kind in NAMED:

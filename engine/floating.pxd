@@ -15,12 +15,17 @@ here (hairpin); (4) they do, to the router's own address, and are translated bac
 from onehop.engine.cdefs cimport idx_t, uint8_t
 from onehop.engine.walk cimport Walk
 
+cdef enum Diverted:        # of Walk.is_diverted; 0: not by this router
+    DIVERTED = 1           # its destination was a floating IP or a VIP
+    CAME_BACK = 2          # (4)
+    ANSWERED = 3           # its source is the VIP that it answers for
+
 # (1) and (4). False: no room.
 cdef bint arrive(Walk* walk, idx_t router) noexcept nogil
 cdef bint come_back(Walk* walk, idx_t router) noexcept nogil
 # (2) and (3): a nat.Translated.
 cdef int depart(Walk* walk, idx_t router, idx_t port) noexcept nogil
-# Whether `snat` is not for this packet: a floating IP is, or will be, its source.
+# Whether `snat` is not for this packet: a floating IP or a VIP is, or will be, its source.
 cdef bint is_spoken_for(Walk* walk, idx_t router, idx_t out_port) noexcept nogil
-# Whether the router answers for the address, as for its own, on the port's link.
+# Whether the router answers for the address (of a VIP, too), as for its own, on the port's link.
 cdef bint is_floating(Walk* walk, idx_t port, uint8_t family, const uint8_t* ip) noexcept nogil

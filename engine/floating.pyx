@@ -31,7 +31,7 @@ cdef bint arrive(Walk* walk, idx_t router) noexcept nogil:
     fixed = destination_of(walk, router)
     if fixed == NULL:
         return True
-    walk.is_diverted = 1
+    walk.is_diverted = DIVERTED
     if is_icmp_error(walk) and quotes(walk, &quoted):
         if look_up(walk, router, quoted.dst, False) == fixed and (
             not set_quoted_address(walk, fixed, True)
@@ -42,11 +42,11 @@ cdef bint arrive(Walk* walk, idx_t router) noexcept nogil:
 
 
 cdef bint come_back(Walk* walk, idx_t router) noexcept nogil:
-    if walk.topo.devices[router].n_floating == 0:
+    if walk.topo.devices[router].n_floating == 0 and walk.topo.devices[router].n_vips == 0:
         return False
     if translate_back(walk, walk.topo.devices[router].tag, REVERSE_SNAT, HAIRPIN) != N_DONE:
         return False
-    walk.is_diverted = 1
+    walk.is_diverted = CAME_BACK
     return True
 
 
@@ -54,7 +54,7 @@ cdef bint come_back(Walk* walk, idx_t router) noexcept nogil:
 
 cdef int depart(Walk* walk, idx_t router, idx_t port) noexcept nogil:
     cdef const uint8_t* floating
-    if walk.topo.devices[router].n_floating == 0:
+    if walk.topo.devices[router].n_floating == 0 and not walk.is_diverted:
         return N_PASSED
     if is_icmp_error(walk) and not depart_quoted(walk, router, port):
         return N_IMPOSSIBLE
@@ -63,7 +63,7 @@ cdef int depart(Walk* walk, idx_t router, idx_t port) noexcept nogil:
         if walk.is_diverted or is_outside(walk, port, floating):
             set_source_ip(walk, floating)
         return N_DONE
-    if walk.is_diverted and is_at_home(walk, port):
+    if walk.is_diverted == DIVERTED and is_at_home(walk, port):
         return hairpin(walk, router, port)
     return N_PASSED
 
@@ -139,6 +139,8 @@ cdef bint is_outside(const Walk* walk, idx_t index, const uint8_t* floating) noe
 cdef bint is_spoken_for(Walk* walk, idx_t router, idx_t out_port) noexcept nogil:
     cdef const Device* device = &walk.topo.devices[router]
     cdef const uint8_t* floating
+    if walk.is_diverted == ANSWERED:
+        return True
     if device.kind != DEVICE_ROUTER or device.n_floating == 0:
         return False
     floating = source_of(walk, router)
@@ -151,6 +153,9 @@ cdef bint is_floating(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip
     cdef const Port* port = &walk.topo.ports[index]
     cdef const Device* device = &walk.topo.devices[port.device]
     cdef uint32_t bits
+    if device.n_vips:
+        if exactly(&device.vips4 if family == 4 else &device.vips6, ip, &bits) != NULL:
+            return True
     if device.n_floating == 0:
         return False
     return exactly(&device.floating4 if family == 4 else &device.floating6, ip, &bits) != NULL

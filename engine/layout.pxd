@@ -2,7 +2,7 @@
 
 from onehop.engine.cdefs cimport idx_t, tag_t, uint8_t, uint32_t
 from onehop.engine.route cimport Trie
-from onehop.engine.topology cimport Device, Port, Topo
+from onehop.engine.topology cimport Device, Members, Port, Topo
 
 cdef bint is_active(const Topo* topo, const Port* port) noexcept
 cdef void clear_port(Port* port) noexcept
@@ -14,6 +14,10 @@ cdef void free_filters(Port* port) noexcept
 cdef void free_named(Topo* topo) noexcept
 cdef void free_device(Device* device) noexcept
 cdef int ensure_tries(Device* device) except -1
+# A pool's members, and whose its slots are.
+cdef int fill_members(Members* pool, facts) except -1
+# Indices at an address, as the ports of routes.
+cdef int put_indices(Trie* trie, bytes address, list indices, tag_t tag) except -1
 # Whether there is a route for exactly this address.
 cdef bint trie_has(const Trie* trie, bytes address) noexcept
 cdef int set_routes(

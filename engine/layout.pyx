@@ -5,10 +5,14 @@ from hashlib import blake2b
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from onehop.engine.cdefs cimport NONE
+from onehop.engine.cdefs cimport NONE, uint16_t
 from onehop.engine.chain cimport address_set_clear, chain_clear
-from onehop.engine.route cimport Node, Route, trie_clear, trie_descend, trie_init, trie_set
-from onehop.engine.topology cimport Address, Allowed
+from onehop.engine.route cimport (
+    ROUTE_NORMAL, Node, Route, trie_clear, trie_descend, trie_init, trie_set,
+)
+from onehop.engine.topology cimport Address, Allowed, Member
+
+from onehop.engine import maglev
 
 
 def hash_names(*names):
@@ -100,6 +104,10 @@ cdef void free_device(Device* device) noexcept:
     trie_clear(&device.floating6)
     trie_clear(&device.fixed4)
     trie_clear(&device.fixed6)
+    trie_clear(&device.vips4)
+    trie_clear(&device.vips6)
+    trie_clear(&device.members4)
+    trie_clear(&device.members6)
 
 
 cdef int ensure_tries(Device* device) except -1:
@@ -112,6 +120,10 @@ cdef int ensure_tries(Device* device) except -1:
         trie_init(&device.floating6, 128)
         trie_init(&device.fixed4, 32)
         trie_init(&device.fixed6, 128)
+        trie_init(&device.vips4, 32)
+        trie_init(&device.vips6, 128)
+        trie_init(&device.members4, 32)
+        trie_init(&device.members6, 128)
     return 0
 
 
@@ -139,6 +151,39 @@ cdef bint trie_has(const Trie* trie, bytes address) noexcept:
     copy_bytes(bits, address, 16)
     node = trie_descend(trie, bits, &consulted)
     return node.n_routes > 0 and node.len_bits == trie.width_bits
+
+
+cdef int put_indices(Trie* trie, bytes address, list indices, tag_t tag) except -1:
+    cdef uint8_t bits[16]
+    copy_bytes(bits, address, 16)
+    facts = [(ROUTE_NORMAL, 0, b"", 0, index, b"", 0) for index in indices]
+    return set_routes(trie, bits, <uint8_t>(len(address) * 8), tag, facts)
+
+
+cdef int fill_members(Members* pool, facts) except -1:
+    """Those that take new connections share the slots."""
+    cdef uint32_t i, n = <uint32_t>len(facts)
+    cdef Member* members = <Member*>calloc(n + 1, sizeof(Member))
+    cdef uint16_t* slots
+    open_ones = [(f"{fact.address.hex()} {fact.port}", fact.weight, place)
+                 for place, fact in enumerate(facts) if fact.is_open and fact.is_healthy]
+    shares = maglev.table([(name, weight) for name, weight, _ in open_ones])
+    slots = <uint16_t*>calloc(len(shares) + 1, sizeof(uint16_t))
+    if members == NULL or slots == NULL:
+        free(members)
+        free(slots)
+        raise MemoryError
+    for i in range(n):
+        copy_bytes(members[i].ip, facts[i].address, 16)
+        members[i].port = facts[i].port
+        members[i].is_open, members[i].is_healthy = facts[i].is_open, facts[i].is_healthy
+    for i, place in enumerate(shares):
+        slots[i] = open_ones[place][2]
+    free(pool.members)
+    free(pool.slots)
+    pool.members, pool.n_members = members, n
+    pool.slots, pool.n_slots = slots, <uint32_t>len(shares)
+    return 0
 
 
 cdef int set_routes(

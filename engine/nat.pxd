@@ -41,6 +41,19 @@ cdef int translate_back(Walk* walk, uint64_t zone, int kind, uint8_t flags) noex
 # on its way in to the device, or out of it.
 cdef bint translate_error(Walk* walk, uint64_t zone, bint outwards) noexcept nogil
 
+# The parts, for the load balancer.
+# The entry with this key and these flags, if it is there; its partner is used or made again.
+cdef bint recall_both(
+    Walk* walk, const StateKey* key, int direction, uint8_t flags, StateEntry* out,
+) noexcept nogil
+# Remember it and its partner, with these flags, and do what it says.
+cdef void begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil
+cdef void apply(Walk* walk, const StateEntry* entry) noexcept nogil
+# Whether nobody else's answers come so.
+cdef bint is_free(const Walk* walk, const StateEntry* made) noexcept nogil
+# An ICMP error, by the entry of this kind for what it quotes.
+cdef int translate_quoted(Walk* walk, uint64_t zone, int kind, uint8_t flags) noexcept nogil
+
 # The packet has another address from now on.
 cdef void set_source_ip(Walk* walk, const uint8_t* ip) noexcept nogil
 cdef void set_destination_ip(Walk* walk, const uint8_t* ip) noexcept nogil

@@ -42,7 +42,8 @@ cdef int translate_source(
         return N_PASSED
     if not choose_source(walk, &key, targets, n, &made):
         return N_NO_PORT
-    return begin_one(walk, &made, flags)
+    begin_one(walk, &made, flags)
+    return N_DONE
 
 
 cdef int translate_destination(
@@ -57,7 +58,8 @@ cdef int translate_destination(
         return N_PASSED
     if not choose_destination(walk, &key, targets, n, &made):
         return N_NO_PORT
-    return begin_one(walk, &made, flags)
+    begin_one(walk, &made, flags)
+    return N_DONE
 
 
 cdef int translate_back(Walk* walk, uint64_t zone, int kind, uint8_t flags) noexcept nogil:
@@ -117,7 +119,6 @@ cdef bint has_family(const Target* targets, uint32_t n, uint8_t family) noexcept
 cdef bint recall_both(
     Walk* walk, const StateKey* key, int direction, uint8_t flags, StateEntry* out,
 ) noexcept nogil:
-    """The entry with this key, if it is there; its partner is used or made again."""
     cdef const StateEntry* found = recall(walk, key, direction)
     cdef StateEntry partner
     if found == NULL or found.flags != flags:
@@ -129,7 +130,7 @@ cdef bint recall_both(
     return True
 
 
-cdef int begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil:
+cdef void begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil:
     """A full verdict drops the packet: see `remember`."""
     cdef StateEntry partner
     made.flags = flags
@@ -137,7 +138,6 @@ cdef int begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil:
     recall(walk, &partner.key, D_NONE)  # notes its tag
     if remember(walk, made) and remember(walk, &partner):
         apply(walk, made)
-    return N_DONE
 
 
 cdef void make_partner(StateEntry* partner, const StateEntry* entry) noexcept nogil:
@@ -311,7 +311,6 @@ cdef uint64_t number(const uint8_t* ip, uint8_t family) noexcept nogil:
 
 
 cdef bint is_free(const Walk* walk, const StateEntry* made) noexcept nogil:
-    """Nobody else's answers come so."""
     cdef StateEntry partner
     make_partner(&partner, made)
     return pending(walk, &partner.key) == NULL and (

@@ -11,6 +11,7 @@ Fragments are scored by their addresses alone, so that all of a packet go one wa
 
 from libc.string cimport memcmp, memcpy
 
+from onehop.engine.balance cimport B_DONE, B_NO_MEMBER, B_NO_PORT, balance, balance_back
 from onehop.engine.cdefs cimport NONE, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.craft cimport (
     HOST_UNREACHABLE, NO_ROUTE, PORT_UNREACHABLE, PROHIBITED, TOO_BIG, TTL_EXCEEDED,
@@ -35,9 +36,9 @@ from onehop.engine.route cimport (
 )
 from onehop.engine.topology cimport Address, Device, Port
 from onehop.engine.verdict cimport (
-    AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NO_NAT_PORT, R_NO_NEIGHBOR,
-    R_NO_ROUTE, R_NOT_FOR_ROUTER, R_NOT_IP, R_OVER_MTU, R_REJECT, R_TAGGED, R_TOO_LONG, R_TTL,
-    R_UNFRAGMENTED, R_UNREACHABLE, R_UNROUTABLE, R_UNTRANSLATABLE,
+    AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NOT_FOR_ROUTER, R_NOT_IP,
+    R_NO_MEMBER, R_NO_NAT_PORT, R_NO_NEIGHBOR, R_NO_ROUTE, R_OVER_MTU, R_REJECT, R_TAGGED,
+    R_TOO_LONG, R_TTL, R_UNFRAGMENTED, R_UNREACHABLE, R_UNROUTABLE, R_UNTRANSLATABLE,
 )
 from onehop.engine.walk cimport (
     CHANGED_DST, S_BALANCES, S_ECHOES, S_NEXT_HOP, S_RESETS, S_ROUTE, S_SENDS, S_WANTS, add_tag,
@@ -83,15 +84,18 @@ cdef int at_group(Walk* walk, idx_t in_port) noexcept nogil:
 
 cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
     cdef const Route* found
-    cdef int kind
+    cdef int kind, balanced
     if not arrive(walk, router):
         return decide(walk, DROP, R_TOO_LONG)
+    balanced = balance(walk, router)
+    if balanced == B_NO_MEMBER or balanced == B_NO_PORT:
+        return turn_down(walk, in_port, balanced)
     found = find_route(walk, router)
     if is_local(found) and come_back(walk, router):
         found = find_route(walk, router)
     if is_local(found) and is_for_routers(walk, router):
         return deliver(walk, in_port)
-    kind = enter_device(walk, router, in_port)
+    kind = GO_ON if balanced == B_DONE else enter_device(walk, router, in_port)
     if kind != GO_ON:
         return kind
     if walk.changed & CHANGED_DST:
@@ -193,7 +197,7 @@ cdef const Route* choose(Walk* walk, idx_t router, const Node* node) noexcept no
     if n_equal == 1:
         return &node.routes[i]
     tell(walk, S_BALANCES, router, NONE, n_equal, NULL, 0)
-    return balance(walk, router, &node.routes[i], node.n_routes - i)
+    return share_out(walk, router, &node.routes[i], node.n_routes - i)
 
 
 cdef bint is_usable(Walk* walk, idx_t router, const Route* route) noexcept nogil:
@@ -216,7 +220,7 @@ cdef bint is_equal(const Route* a, const Route* b) noexcept nogil:
     ) or a == b
 
 
-cdef const Route* balance(
+cdef const Route* share_out(
     Walk* walk, idx_t router, const Route* routes, uint32_t n,
 ) noexcept nogil:
     """Rendezvous hashing: the highest score wins."""
@@ -262,7 +266,9 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
     cdef const Port* egress = &walk.topo.ports[route.port]
     cdef const uint8_t* next_hop = walk.pkt.key.ip_dst
     cdef const Entry* entry
-    cdef int kind = leave_device(walk, egress.device, route.port)
+    cdef int kind
+    balance_back(walk, egress.device)
+    kind = leave_device(walk, egress.device, route.port)
     if kind != GO_ON:
         return kind
     kind = depart(walk, egress.device, route.port)
@@ -339,6 +345,15 @@ cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
     elif may_send_error(pkt) and not is_routing(pkt):
         kind = turn_away(walk, in_port)
     return decide(walk, kind, R_LOCAL)
+
+
+cdef int turn_down(Walk* walk, idx_t in_port, int why) noexcept nogil:
+    """A VIP refuses a connection."""
+    cdef int kind = CONSUMED
+    walk.out.cacheable = 0
+    if walk.pkt.data != NULL and not walk.is_crafted and may_send_error(&walk.came):
+        kind = turn_away(walk, in_port)
+    return decide(walk, kind, R_NO_MEMBER if why == B_NO_MEMBER else R_NO_NAT_PORT)
 
 
 cdef int turn_away(Walk* walk, idx_t in_port) noexcept nogil:

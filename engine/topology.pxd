@@ -81,6 +81,31 @@ cdef struct Device:
     Trie floating6
     Trie fixed4            # the other way
     Trie fixed6
+    uint32_t n_vips        # a router's
+    Trie vips4             # their addresses; the routes' ports are indices of VIPs
+    Trie vips6
+    Trie members4          # the addresses of members of their pools
+    Trie members6
+
+cdef struct Vip:
+    tag_t tag
+    uint32_t pool          # index of its members
+    uint32_t affinity_s    # 0: none
+    uint16_t port
+    uint8_t proto
+
+cdef struct Member:        # of a pool
+    uint8_t ip[16]
+    uint16_t port
+    uint8_t is_open        # takes new connections
+    uint8_t is_healthy     # keeps those it has
+
+cdef struct Members:       # a pool
+    tag_t tag
+    uint32_t n_members
+    Member* members
+    uint32_t n_slots       # 0: nobody takes new connections
+    uint16_t* slots        # whose each is
 
 cdef struct Block:         # ports that a host may translate sources to
     idx_t host
@@ -105,6 +130,10 @@ cdef struct Topo:
     uint16_t limits[16]    # the lengths that flows tell apart, see limits.py
     uint16_t n_limits
     uint16_t limits_mark   # names the list
+    uint32_t n_vips
+    Vip* vips
+    uint32_t n_pools
+    Members* members       # by pool
     uint32_t n_blocks
     Block* blocks          # by host
     Known known
@@ -144,6 +173,10 @@ cdef class Topology:
     cdef dict _routes      # prefix -> the ports by way of which it has routes
     cdef dict _tag_names
     cdef bint _limits_stale
+    cdef dict _vip_index, _pool_index
+    cdef dict _vips        # VIP -> its fact
+    cdef dict _pools       # pool -> its members
+    cdef dict _balanced    # router -> the addresses in its tries
     cdef dict _jumps       # chain -> those that its rules jump to
     cdef set _translating  # chains with rules that translate
     cdef dict _blocks      # (host, address, first port) -> number of ports

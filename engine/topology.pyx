@@ -19,8 +19,9 @@ from onehop.engine.known cimport (
     neighbor_subject, put as remember, remove as forget,
 )
 from onehop.engine.layout cimport (
-    clear_port, copy_bytes, copy_indices, ensure_tries, fill_addresses, fill_allowed, free_device,
-    free_filters, free_named, is_active, replace_array, room_for, set_routes, trie_has,
+    clear_port, copy_bytes, copy_indices, ensure_tries, fill_addresses, fill_allowed,
+    fill_members, free_device, free_filters, free_named, is_active, put_indices, replace_array,
+    room_for, set_routes, trie_has,
 )
 from onehop.engine.route cimport (
     ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, ROUTE_UNROUTABLE,
@@ -37,7 +38,7 @@ from onehop.engine.sharing import Sharing
 
 ORDER = (
     "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac",
-    "neighbor", "prefix", "floating", "block",
+    "neighbor", "prefix", "floating", "block", "pool", "vip",
 )
 TRANSLATIONS = {"snat", "dnat", "reverse_snat", "reverse_dnat"}
 ROUTE_KINDS = {
@@ -81,6 +82,8 @@ cdef class Topology:
         self._via, self._routes = {}, {}
         self._tag_names = {}
         self._blocks = {}
+        self._vip_index, self._pool_index = {}, {}
+        self._vips, self._pools, self._balanced = {}, {}, {}
         self._jumps, self._translating = {}, set()
         self._forbid()
 
@@ -102,6 +105,11 @@ cdef class Topology:
         trie_clear(&self.topo.unroutable6)
         free(self.topo.known.slots)
         free(self.topo.blocks)
+        free(self.topo.vips)
+        for i in range(self.topo.n_pools):
+            free(self.topo.members[i].members)
+            free(self.topo.members[i].slots)
+        free(self.topo.members)
         free(self.topo)
 
     def _forbid(self):
@@ -161,6 +169,7 @@ cdef class Topology:
             self._write(key, facts[key], tags, touched)
         if any(key[0] == "block" for key in facts):
             self._place_blocks()
+        self._place_vips({key for key in facts if key[0] in ("vip", "pool")}, tags)
         if any(key[0] == "chain" for key in facts):
             self._mark_translating()
 
@@ -188,6 +197,10 @@ cdef class Topology:
             self._write_neighbor(key, fact, tags)
         elif kind == "floating":
             self._write_floating(key, fact, tags)
+        elif kind == "pool":
+            self._write_pool(key[1], fact or (), tags)
+        elif kind == "vip":
+            self._write_vip(key[1], fact, tags)
         elif kind == "block":
             self._write_block(key, fact)
         else:
@@ -417,6 +430,74 @@ cdef class Topology:
         facts = [] if other is None else [(ROUTE_NORMAL, 0, b"", 0, <uint32_t>NONE, other, 0)]
         set_routes(trie, bits, len(address) * 8, device.tag, facts)
         tags.add(device.tag)
+
+    def _write_pool(self, name, members, set tags):
+        cdef idx_t index = self.pool_index(name)
+        tags.add(self.topo.members[index].tag)
+        self._pools[name] = members
+        fill_members(&self.topo.members[index], members)
+
+    def _write_vip(self, name, fact, set tags):
+        cdef idx_t index
+        cdef Vip* vip
+        if fact is None:
+            self._vips.pop(name, None)
+            return
+        self._vips[name] = fact
+        index = self.vip_index(name)
+        vip = &self.topo.vips[index]
+        vip.pool = self.pool_index(fact.pool)
+        vip.affinity_s, vip.port, vip.proto = fact.affinity_s, fact.port, fact.proto
+        tags.add(vip.tag)
+
+    def _place_vips(self, changed, set tags):
+        """The tries of routers with VIPs."""
+        if not changed:
+            return
+        wanted = {}
+        for name, fact in sorted(self._vips.items()):
+            sides = wanted.setdefault(fact.router, ({}, {}))
+            sides[0].setdefault(fact.address, []).append(self.vip_index(name))
+            for member in self._pools.get(fact.pool, ()):
+                sides[1].setdefault(member.address, [0])
+        for router in wanted.keys() | self._balanced.keys():
+            self._place_vips_of(router, wanted.get(router, ({}, {})), tags)
+        self._balanced = wanted
+
+    def _place_vips_of(self, router, wanted, set tags):
+        cdef Device* device = &self.topo.devices[self.device_index(router)]
+        there = self._balanced.get(router, ({}, {}))
+        if there == wanted:
+            return
+        tags.add(device.tag)
+        ensure_tries(device)
+        device.n_vips = <uint32_t>len(wanted[0])
+        for address in there[0].keys() | wanted[0].keys():
+            put_indices(&device.vips4 if len(address) == 4 else &device.vips6, address,
+                        wanted[0].get(address, []), device.tag)
+        for address in there[1].keys() | wanted[1].keys():
+            put_indices(&device.members4 if len(address) == 4 else &device.members6, address,
+                        wanted[1].get(address, []), device.tag)
+
+    def vip_index(self, name):
+        cdef idx_t index = self._vip_index.get(name, self.topo.n_vips)
+        if index == self.topo.n_vips:
+            self.topo.vips = <Vip*>room_for(self.topo.vips, index, sizeof(Vip))
+            memset(&self.topo.vips[index], 0, sizeof(Vip))
+            self.topo.vips[index].tag = self._tag("vip", name)
+            self.topo.n_vips += 1
+            self._vip_index[name] = index
+        return index
+
+    def pool_index(self, name):
+        cdef idx_t index = self._pool_index.get(name, self.topo.n_pools)
+        if index == self.topo.n_pools:
+            self.topo.members = <Members*>room_for(self.topo.members, index, sizeof(Members))
+            memset(&self.topo.members[index], 0, sizeof(Members))
+            self.topo.members[index].tag = self._tag("pool", name)
+            self.topo.n_pools += 1
+            self._pool_index[name] = index
+        return index
 
     def _write_block(self, key, n_ports):
         """No flow depends on it: what was translated stays so."""

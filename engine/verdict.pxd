@@ -56,6 +56,7 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_GUARDED             # no security group lets it pass
     R_STATE_FULL          # a connection that the table has no room for
     R_NO_NAT_PORT         # nothing is left to translate it to
+    R_NO_MEMBER           # no member of the VIP's pool takes it
     R_UNTRANSLATABLE      # it has no ports to tell its connection by
 
 cdef struct Action:

@@ -29,5 +29,6 @@ REASONS = (
     "no security group allows it",
     "too many connections",
     "no port left to translate to",
+    "no member takes it",
     "cannot be translated",
 )

@@ -22,7 +22,6 @@ chains:
     [
         ("subnets: [{name: s, bridge: net, prefix: 10.0.0.0/24}]", "subnet 's'"),
         ("health_monitors: [{name: m}]", "health_monitor 'm'"),
-        ("pools: [{name: web}]", "pool 'web'"),
     ],
 )
 def test_kind_that_nothing_serves_is_refused(more: str, which: str) -> None:

@@ -24,7 +24,7 @@ from onehop.engine.simulate import Simulator
 from onehop.engine.states import States, message
 from onehop.engine.topology import Topology
 
-FLOATING = "203.0.113.51"
+FLOATING, VIP = "203.0.113.51", "203.0.113.80"
 SECOND = 1_000_000_000
 HOSTS = {"vm0": "h0", "vm1": "h1", "up1": "g1", "up2": "g2"}
 
@@ -62,8 +62,20 @@ class Hosts:
 
 def some_hosts(n_ports: int) -> Hosts:
     topology = Topology()
+    members = [
+        model.PoolMember(name=f"m{n}", pool="dns", address=VM[4][n], port=9090) for n in (0, 1)
+    ]
+    vip = model.Vip(
+        name="dns", router="edge", address=VIP, port=53, protocol="udp", pool="dns"
+    )  # fmt: skip
     topology.update(
-        [*translations.resources(n_ports=n_ports), translations.floating(4, FLOATING, 1)]
+        [
+            *translations.resources(n_ports=n_ports),
+            translations.floating(4, FLOATING, 1),
+            *members,
+            model.Pool(name="dns"),
+            vip,
+        ]
     )
     return Hosts(topology)
 
@@ -82,13 +94,14 @@ def openings(draw: st.DrawFn) -> tuple[str, Ip]:
     if port.startswith("vm"):
         far = [OUTSIDE[version], OUTSIDE[version][:-1] + "8"]
         far += [FLOATING] if version == 4 else []
+        far += [VIP, VIP] if (version, proto, dport) == (4, UDP, 53) else []
         src, dst = VM[version][int(port[2:])], draw(st.sampled_from(far))
     else:
         src = OUTSIDE[version][:-1] + "7"
-        near = [SERVICE[version]] + ([FLOATING] if version == 4 else [])
+        near = [SERVICE[version]] + ([FLOATING, VIP] if version == 4 else [])
         dst = draw(st.sampled_from(near))
-        proto = proto if dst == FLOATING else draw(st.sampled_from((UDP, TCP)))
-        dport = dport if dst == FLOATING else 80
+        proto = {FLOATING: proto, VIP: UDP}.get(dst) or draw(st.sampled_from((UDP, TCP)))
+        dport = {FLOATING: dport, VIP: 53}.get(dst, 80)
     return port, packet_of(proto, src, dst, sport, dport)
 
 

@@ -1,7 +1,7 @@
 """The addresses and ports that hosts lease to translate sources to.
 
 1. A pool is what a target of an snat rule states; and, for hairpin, a router's own address in the
-   subnet of a machine that has a floating IP there.
+   subnet of a machine that has a floating IP or is a member of a VIP's pool there.
 2. Equal topologies give equal pools; an address range is one pool.
 """
 
@@ -16,8 +16,10 @@ from onehop.engine.model.resources import (
     Chain,
     FloatingIp,
     NatTarget,
+    PoolMember,
     Port,
     Resource,
+    Vip,
 )
 
 
@@ -67,6 +69,12 @@ def _of_target(target: NatTarget) -> LeasePool:
 
 def _of_routers(rows: list[Resource]) -> Iterator[LeasePool]:
     fixed = {(f.router, ip_address(f.fixed_address)) for f in rows if isinstance(f, FloatingIp)}
+    routers: dict[str, set[str]] = {}
+    for vip in (row for row in rows if isinstance(row, Vip)):
+        routers.setdefault(vip.pool, set()).add(vip.router)
+    for member in (row for row in rows if isinstance(row, PoolMember)):
+        for router in routers.get(member.pool, ()):
+            fixed.add((router, ip_address(member.address)))
     for port in (row for row in rows if isinstance(row, Port)):
         for text in port.addresses:
             own = ip_interface(text)

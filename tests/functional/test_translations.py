@@ -7,6 +7,7 @@ vm1 -- [c1] ~~~ [c2] -- vm2 (203.0.113.50)      outbound, sources become 203.0.1
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ from onehop.controller.agent import namespaces
 
 PATIENCE_S = 20.0
 OUTSIDE, PUBLIC, FLOATING = "198.51.100.9", "203.0.113.1", "203.0.113.50"
+VIP = "203.0.113.80"
 VM1, VM2 = "10.0.0.11", "10.0.0.12"
 TOPOLOGY = """
 hosts:
@@ -39,6 +41,13 @@ routers:
   - {name: r1, inbound_filter: in, outbound_filter: out}
 floating_ips:
   - {router: r1, address: 203.0.113.50, fixed_address: 10.0.0.12}
+pools:
+  - {name: web}
+pool_members:
+  - {name: web1, pool: web, address: 10.0.0.11, port: 8085}
+  - {name: web2, pool: web, address: 10.0.0.12, port: 8085}
+vips:
+  - {name: www, router: r1, address: 203.0.113.80, port: 80, pool: web}
 ports:
   - {name: vm1, device: n1, mac: "02:00:00:00:00:01", addresses: [10.0.0.11/24, "fd00::11/64"],
      host: c1, interface: tap1}
@@ -55,6 +64,7 @@ routes:
 
 
 class Cloud(NamedTuple):
+    world: World
     hosts: list[Host]
     vm1: Node
     vm2: Node
@@ -83,7 +93,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             vm.ip("route", "add", "default", "via", "fd00::1")
         outside.ip("route", "add", "203.0.113.0/24", "via", "10.56.1.2")
         outside.ip("route", "add", "2001:db8:1::/48", "via", "fd00:56::2")
-        cloud = Cloud(hosts, vm1, vm2, outside, token)
+        cloud = Cloud(world, hosts, vm1, vm2, outside, token)
         start(cloud)
         eventually(lambda: pings(vm1, OUTSIDE), f"the first ping\n{hosts[0].log()}")
         yield cloud
@@ -178,6 +188,49 @@ def test_hairpin(cloud: Cloud) -> None:
         bound(cloud.vm1, socket.SOCK_STREAM) as client,
     ):
         assert seen_from(server, client, FLOATING) == "10.0.0.1"
+
+
+@pytest.mark.parametrize("who", ["outside", "vm1"])
+def test_connections_to_a_vip_are_shared_by_its_members(cloud: Cloud, who: str) -> None:
+    with (
+        bound(cloud.vm1, socket.SOCK_STREAM, 8085) as one,
+        bound(cloud.vm2, socket.SOCK_STREAM, 8085) as two,
+    ):
+        one.listen(64)
+        two.listen(64)
+        met = set()
+        for _ in range(24):
+            with bound(getattr(cloud, who), socket.SOCK_STREAM) as client:
+                client.connect((VIP, 80))
+                client.sendall(b"ask")
+                ready, _, _ = select.select([one, two], [], [], PATIENCE_S)
+                accepted, _ = ready[0].accept()
+                with accepted:
+                    accepted.settimeout(PATIENCE_S)
+                    assert accepted.recv(16) == b"ask"
+                    accepted.sendall(b"answer")
+                    assert client.recv(16) == b"answer"
+                met.add(ready[0])
+        assert met == {one, two}
+
+
+def test_a_vip_without_members_left_refuses(cloud: Cloud) -> None:
+    drained = TOPOLOGY.replace("port: 8085}", "port: 8085, admin_state_up: false}")
+    cloud.world.apply(drained)
+
+    def refused() -> bool:
+        with bound(cloud.outside, socket.SOCK_STREAM) as client:
+            client.settimeout(1.5)
+            try:
+                client.connect((VIP, 80))
+            except ConnectionRefusedError:
+                return True
+            except TimeoutError:
+                return False
+        return False
+
+    eventually(refused, "a connection is refused")
+    cloud.world.apply(TOPOLOGY)
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from onehop.engine.model.resources import (
     HealthMonitor,
-    Pool,
-    PoolMember,
     Resource,
     Subnet,
-    Vip,
 )
 from onehop.engine.model.rules.base import Problems, wrong
 from onehop.engine.model.view import View
 
-KINDS: tuple[type[Resource], ...] = (Subnet, HealthMonitor, Pool, PoolMember, Vip)
+KINDS: tuple[type[Resource], ...] = (Subnet, HealthMonitor)
 REASON = "is not supported yet: nothing would act on it"
 
 
