@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from agent_bench import Bench
 from agent_network import (
@@ -351,6 +352,31 @@ def test_restarted_gateway_keeps_its_routes_until_frr_reports():
     assert not again.ordered(events.RemoveState)
     again.tell(events.RoutesLearned("up1", frozenset()))
     assert again.ordered(events.RemoveState)
+
+
+def test_routes_of_a_drained_gateway_stay_as_the_last_choice():
+    bench = Bench(host="g1").boot(gateway_ports())
+    bench.tell(events.RoutesLearned("up1", frozenset([learned(1)])))
+    host = next(r for r in network() if r.name == "g1")
+    bench.put(msgspec.structs.replace(host, drain=True))
+    last = msgspec.structs.replace(learned(1), weight=65_535)
+    assert bench.rows(LearnedRoute) == {learned(1).name: last}
+    assert bench.core.state.uplinks[0].draining
+    bench.put(host)
+    assert bench.rows(LearnedRoute) == {learned(1).name: learned(1)}
+    assert not bench.core.state.uplinks[0].draining
+
+
+def test_flows_leave_a_drained_gateway_by_being_changed():
+    bench = Bench([*network(), *neighbors(), learned(1), learned(2)]).boot()
+    for sport in range(64):
+        bench.receive(TAP1, to_outside(sport))
+    before = dynamic(bench)
+    bench.put(msgspec.structs.replace(learned(1), weight=65_535))
+    assert dynamic(bench) == before
+    taken = [bench.switch.receive(TAP1, to_outside(sport)) for sport in range(64)]
+    assert {out.tunnel_dst for outs in taken for out in outs} == {"172.31.0.12"}
+    assert not bench.switch.heard()
 
 
 def test_gateway_announces_while_it_reaches_anybody():

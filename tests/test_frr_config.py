@@ -38,6 +38,15 @@ def test_withdrawing_takes_away_networks_and_nothing_else() -> None:
     assert on == []
 
 
+def test_draining_asks_the_peers_to_prefer_others_and_takes_nothing_back() -> None:
+    draining = msgspec.structs.replace(UPLINK, draining=True)
+    assert lines(UPLINK, draining) == ([], [(ROUTER, "bgp graceful-shutdown")])
+    assert lines(draining, UPLINK) == ([(ROUTER, "no bgp graceful-shutdown")], [])
+    told = config(draining, announcing=True)["bgpd"][ROUTER]
+    first = next(i for i, line in enumerate(told) if line.startswith("neighbor"))
+    assert told.index("bgp graceful-shutdown") < first
+
+
 def test_peer_that_goes_loses_its_definition_last() -> None:
     off, _ = lines(UPLINK, msgspec.structs.replace(UPLINK, peers=()))
     assert off[-1] == (ROUTER, "no neighbor 10.56.1.1 remote-as 65100")

@@ -196,6 +196,7 @@ class Core:
             self.synced = True
             self._restate()
             self.leases.restate(self.snapshot)
+            self._publish_routes(now_ns)
         self._settle(now_ns)
 
     def _restate(self) -> None:

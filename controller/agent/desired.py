@@ -59,6 +59,7 @@ class Uplink(msgspec.Struct, frozen=True):
     addresses: tuple[str, ...]  # with prefix length
     peers: tuple[BgpPeer, ...]
     networks: tuple[str, ...]  # the prefixes that are announced
+    draining: bool = False  # the outside is asked to prefer others
 
 
 class Desired(msgspec.Struct, frozen=True):
@@ -151,6 +152,7 @@ def _uplink(port: Port, snapshot: Snapshot) -> Uplink:
         addresses=tuple(str(ip_interface(address)) for address in port.addresses),
         peers=tuple(sorted(peers, key=lambda peer: peer.name)),
         networks=tuple(sorted(n.prefix for n in networks if n.router == port.device)),
+        draining=_all(snapshot, Host)[port.host].drain if port.host else False,
     )
 
 

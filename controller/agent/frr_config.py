@@ -2,6 +2,8 @@
 
 1. Equal uplinks give equal configurations, and a configuration needs no memory of others.
 2. Withdrawing is a configuration without networks: the sessions stay, and so do learned routes.
+3. Draining is to announce with the community of a graceful shutdown (RFC 8326): upstream routers
+   go on using it only while they know no other way.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ def _bgpd(uplink: Uplink, *, announcing: bool) -> Iterator[tuple[Block, tuple[st
             "no bgp network import-check",
             "no bgp default ipv4-unicast",
             "bgp bestpath as-path multipath-relax",
+            # Ahead of the neighbors, so that not even the first word to one is without it.
+            *(("bgp graceful-shutdown",) if uplink.draining else ()),
             *(line for peer in uplink.peers for line in _neighbor(peer.address, peer.asn)),
         ),
     )

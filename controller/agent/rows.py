@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
+import msgspec
+
 from onehop.controller.agent.desired import Desired, Snapshot
 from onehop.controller.agent.events import OfPort
-from onehop.engine.model import LearnedRoute, PortStatus, Resource
+from onehop.engine.model import Host, LearnedRoute, PortStatus, Resource
 
 T = TypeVar("T", bound=Resource)
+USUAL_WEIGHT, LAST_WEIGHT = 100, 65_535  # the last: taken only where there is no other route
 
 
 class Rows(NamedTuple):
@@ -26,13 +29,27 @@ class Rows(NamedTuple):
 def routes(
     host: str, snapshot: Snapshot, learned: Mapping[str, frozenset[LearnedRoute]], *, keep: bool
 ) -> Rows:
-    """The routes learned, by uplink port; `keep` those of uplinks that have not reported yet."""
+    """The routes learned, by uplink port; `keep` those of uplinks that have not reported yet.
+
+    Those of a host that is drained stay, as the last ones that anybody chooses.
+    """
     there = _own(host, snapshot, LearnedRoute)
     wanted = {route.name: route for found in learned.values() for route in found}
     for name, row in there.items():
         if keep and row.next_hop_port not in learned:
             wanted[name] = row
-    return _difference(there, wanted)
+    return _difference(there, _weighted(wanted, drained=is_drained(host, snapshot)))
+
+
+def is_drained(host: str, snapshot: Snapshot) -> bool:
+    """Whether the topology says that `host` is to be drained."""
+    stated = snapshot.get(Host.KIND, {}).get(host)
+    return isinstance(stated, Host) and stated.drain
+
+
+def _weighted(routes: Mapping[str, LearnedRoute], *, drained: bool) -> dict[str, LearnedRoute]:
+    weight = LAST_WEIGHT if drained else USUAL_WEIGHT
+    return {name: msgspec.structs.replace(row, weight=weight) for name, row in routes.items()}
 
 
 def statuses(state: Desired, snapshot: Snapshot, ports: Mapping[str, OfPort]) -> Rows:

@@ -95,7 +95,7 @@ class Uplinks:
             self._workers[port].carrier(up=up)
 
     def status(self) -> dict[str, dict[str, object]]:
-        """Per uplink port: state ("starting", "running", "failed: ..."), announcing, routes."""
+        """Per uplink port: state ("starting", "running", "failed: ..."), announcing, and so on."""
         workers = sorted(self._workers.items())
         return {port: worker.status() for port, worker in workers if worker.wanted}
 
@@ -154,7 +154,12 @@ class _Worker:
 
     def status(self) -> dict[str, object]:
         announcing = frr_config.announces(self._place.frr.configured)
-        return {"state": self._state, "announcing": announcing, "routes": len(self._routes or ())}
+        return {
+            "state": self._state,
+            "announcing": announcing,
+            "draining": self._uplink is not None and self._uplink.draining,
+            "routes": len(self._routes or ()),
+        }
 
     def close(self) -> None:
         self._stop_watching()

@@ -101,6 +101,15 @@ class Gateway:
         return self.outside.routes() | self.outside.routes("-6")
 
     @property
+    def is_last_choice(self) -> bool:
+        """Whether the router outside was asked to prefer others, and would (RFC 8326)."""
+        said = [
+            self.router.say("bgpd", f"show bgp {family} unicast {network}")
+            for family, network in (("ipv4", OWN), ("ipv6", OWN6))
+        ]
+        return {"graceful-shutdown" in one and "localpref 0" in one for one in said} == {True}
+
+    @property
     def namespace(self) -> str:
         return uplinks.namespace(HOST, UPLINK.port)
 
@@ -124,7 +133,8 @@ class Gateway:
             mtu=1500,
             addresses=set(FAR_END.addresses),
         )
-        self.net.router(self.outside, frr_config.config(FAR_END, announcing=True))
+        config = frr_config.config(FAR_END, announcing=True)
+        self.router = self.net.router(self.outside, config)
 
     def _plug(self) -> None:
         """Both devices in the bridge, as the agent plugs them: FRR's one before it is there."""
@@ -160,7 +170,12 @@ def test_announces_nothing_until_told_and_learns_meanwhile(gateway: Gateway) -> 
     started = gateway.start()
     gateway.connect()
     until(lambda: gateway.routes == LEARNED, "routes learned")
-    assert started.status()["up1"] == {"state": "running", "announcing": False, "routes": 2}
+    assert started.status()["up1"] == {
+        "state": "running",
+        "announcing": False,
+        "draining": False,
+        "routes": 2,
+    }
     assert gateway.heard == set()
     started.announce(True)
     until(lambda: gateway.heard == {OWN, OWN6}, "own networks announced")
@@ -198,6 +213,19 @@ def test_isolated_gateway_withdraws_and_announces_again(gateway: Gateway) -> Non
     assert gateway.heard == set()
     started.announce(True)
     until(lambda: gateway.heard == {OWN, OWN6}, "own networks announced")
+
+
+def test_drained_gateway_goes_on_announcing_and_learning_as_the_last_choice(
+    gateway: Gateway,
+) -> None:
+    started = gateway.running()
+    before = gateway.pids
+    for draining in (True, False):
+        started.reconcile([msgspec.structs.replace(UPLINK, draining=draining)])
+        until(lambda d=draining: gateway.is_last_choice == d, f"draining: {draining}")  # type: ignore[misc]
+        assert gateway.heard == {OWN, OWN6}
+        assert gateway.routes == LEARNED
+    assert gateway.pids == before
 
 
 def test_silent_loss_withdraws_both_ways_and_heals(gateway: Gateway) -> None:

@@ -34,6 +34,7 @@ class Host(Resource, frozen=True):
     PLURAL: ClassVar[str] = "hosts"
     name: Name
     tunnel_address: AddressText  # where the other hosts send their tunnelled packets
+    drain: bool = False  # true: its uplinks carry what comes, but nobody chooses them any more
 
 
 class Bridge(Resource, frozen=True):
