@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_network
 from typing import NamedTuple
 
 from onehop.lab import outside
@@ -20,6 +20,7 @@ from onehop.lab.hosts import Host
 from onehop.lab.lab import Lab
 from onehop.lab.nodes import Node
 from onehop.lab.probe import SINK_PORT, Direction
+from onehop.lab.state import LabError
 
 _TUNNEL = re.compile(r"set_field:([0-9a-fA-F.:]+)->tun_(?:ipv6_)?dst")
 
@@ -51,7 +52,7 @@ def downstream(
     `interface` is where the stream enters the router; `gateways` names the gateway of a next
     hop's address.
     """
-    ends = f"{direction.sink.address} from {direction.source.address} iif {interface}"
+    ends = f"{direction.to} from {direction.source.address} iif {interface}"
     batch = "".join(
         f"route get {ends} ipproto udp sport {port} dport {SINK_PORT}\n"
         for port in direction.ports
@@ -75,8 +76,17 @@ def next_hops(lab: Lab) -> dict[str, str]:
 def returning(lab: Lab) -> set[str]:
     """The gateways that the outside router sends packets for the machines to."""
     names = next_hops(lab)
-    prefix = str(ip_interface(lab.machines[0].state.addresses[0]).network)
-    return {names[hop] for hop in outside.next_hops(lab.node("outside"), prefix) if hop in names}
+    hops = outside.next_hops(lab.node("outside"), announced(lab))
+    return {names[hop] for hop in hops if hop in names}
+
+
+def announced(lab: Lab) -> str:
+    """The prefix that leads to a machine from the outside."""
+    reached = [ip_address(machine.public) for machine in lab.plan.machines if machine.public]
+    for network in lab.topology.bgp_networks:
+        if any(address in ip_network(network.prefix) for address in reached):
+            return network.prefix
+    raise LabError("no address of a machine is announced to the outside")
 
 
 def choose(
@@ -127,7 +137,7 @@ def _agrees(wanted: str, value: str) -> bool:
 def _packet(direction: Direction, port: int) -> dict[str, str]:
     return {
         "nw_src": direction.source.address,
-        "nw_dst": direction.sink.address,
+        "nw_dst": direction.to,
         "tp_src": str(port),
         "tp_dst": str(SINK_PORT),
     }

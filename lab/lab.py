@@ -72,6 +72,17 @@ class Lab:
         """The tenant's machines, vm1, vm2, …"""
         return self.nodes("machine")
 
+    def public(self, machine: Node) -> str:
+        """The IPv4 address that the outside reaches a machine at; "" where there is none."""
+        return next(m.public or "" for m in self.plan.machines if m.name == machine.name)
+
+    def reachable(self) -> Node:
+        """The first machine that the outside can open connections to."""
+        for machine in self.machines:
+            if self.public(machine):
+                return machine
+        raise LabError("the outside reaches no machine: none has a floating IP")
+
     @property
     def clients(self) -> list[Node]:
         """The nodes in the outside network."""

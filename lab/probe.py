@@ -61,6 +61,11 @@ class Direction(NamedTuple):
     source: Endpoint
     sink: Endpoint
     ports: tuple[int, ...]
+    target: str = ""  # the sink's address as the source knows it, where that is another one
+
+    @property
+    def to(self) -> str:
+        return self.target or self.sink.address
 
 
 class Stream(NamedTuple):
@@ -163,7 +168,7 @@ class _Sender:
     def __init__(self, direction: Direction, port: int) -> None:
         self.direction, self.port = direction.name, port
         self.socket = _socket(direction.source, port)
-        self._to = (direction.sink.address, SINK_PORT)
+        self._to = (direction.to, SINK_PORT)
         self.sent = array("q")
         self.received = array("q")
         self.arrived = 0
@@ -312,8 +317,8 @@ def main(settings: str) -> None:
     """Carry the streams until standard input ends, then save their times."""
     rows, path = json.loads(settings)
     worker = _Worker(
-        Direction(name, Endpoint(*source), Endpoint(*sink), ports)
-        for name, source, sink, ports in rows
+        Direction(name, Endpoint(*source), Endpoint(*sink), ports, target)
+        for name, source, sink, ports, target in rows
     )
     worker.run()
     worker.save(Path(path))

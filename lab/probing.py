@@ -1,6 +1,7 @@
 """Probe streams aimed at gateways, and what each event did to them.
 
-One machine and one client have a stream for each gateway in each direction.  Before every event
+One machine and one client have a stream for each gateway in each direction; downstream it is to
+the machine's floating IP, where it has one.  Before every event
 the streams are aimed again, since the event before may have moved them.
 
 1. An outage is the longest gap (`gaps.py`) that reaches into the time of an event, among the
@@ -49,10 +50,12 @@ class Probing:
 
     def __init__(self, lab: Lab, directory: Path) -> None:
         self.lab = lab
-        machine, client = lab.machines[0], lab.clients[0]
-        here, there = Endpoint(machine.pid, machine.address), Endpoint(client.pid, client.address)
+        self._machine, client = lab.reachable(), lab.clients[0]
+        here = Endpoint(self._machine.pid, self._machine.address)
+        there = Endpoint(client.pid, client.address)
+        public = lab.public(self._machine)
         self._up = Direction(UPSTREAM, here, there, _ports(UPSTREAM))
-        self._down = Direction(DOWNSTREAM, there, here, _ports(DOWNSTREAM))
+        self._down = Direction(DOWNSTREAM, there, here, _ports(DOWNSTREAM), public)
         self.aims: list[Aim] = []
         self.prober = Prober(directory, [self._up, self._down])
         self._started_s = time.monotonic()
@@ -114,7 +117,7 @@ class Probing:
         return following[0].at_ns if following else self._end_ns
 
     def _crossing(self) -> dict[str, dict[int, str]]:
-        lab, machine = self.lab, self.lab.machines[0]
+        lab, machine = self.lab, self._machine
         tunnels = {gateway.address: gateway.name for gateway in lab.gateways}
         interface = lab.node("outside").state.interface
         return {

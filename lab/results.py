@@ -106,12 +106,22 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     limit_ms: float | None
 
 
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
+    """The long-lived TCP connections that are translated in one way."""
+
+    tried: int
+    opened: int
+    broken: int
+
+
 class Connections(msgspec.Struct, frozen=True, kw_only=True):
     """The long-lived TCP connections."""
 
+    tried: int
     opened: int
     broken: int
     silence_ms: float  # the longest wait for an echo, whatever the reason
+    by_kind: dict[str, Kind]  # "snat", "floating ip", "vip"; "routed" where nothing is translated
 
 
 class TimelineResult(Result, frozen=True, kw_only=True):

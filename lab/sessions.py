@@ -3,7 +3,7 @@
 Every connection carries a short message each way, over and over, for as long as the scenario
 lasts.  One worker process holds both ends of all of them.
 
-Definitions.  A connection is *opened* when its handshake is done and its first echo is back.
+Definitions.  A connection is *tried* once, and *opened* when its handshake is done and its first echo is back.
 It is *broken* when either end gets an error or an end of file, or when at the end, with the
 network whole again, an echo is not back within FINAL_WAIT_S.  *Silence* is the longest time for
 which a connection waited for an echo.
@@ -33,19 +33,35 @@ _MESSAGE = b"onehop: are you there?\n"
 
 
 class Pair(NamedTuple):
-    """Who opens a connection to whom."""
+    """Who opens a connection to what."""
 
+    kind: str  # how it is translated on its way: connections are counted by it
     source_pid: int
-    source: str  # its address
-    target_pid: int
-    target: str
+    source: str  # its own address
+    target: str  # as the source knows it
+    port: int = PORT
+
+
+class Listener(NamedTuple):
+    """Who accepts connections."""
+
+    pid: int
+    address: str  # its own
+    port: int = PORT
+
+
+class Tally(NamedTuple):
+    """The connections of one kind."""
+
+    tried: int
+    opened: int
+    broken: int
 
 
 class Outcome(NamedTuple):
     """What became of the connections."""
 
-    opened: int
-    broken: int
+    by_kind: dict[str, Tally]
     silence_ms: float  # the longest
     reasons: tuple[str, ...]  # of those broken
 
@@ -56,9 +72,9 @@ class Outcome(NamedTuple):
 class Sessions:
     """The running worker."""
 
-    def __init__(self, pairs: Sequence[Pair]) -> None:
+    def __init__(self, pairs: Sequence[Pair], listeners: Sequence[Listener]) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "onehop.lab.sessions", json.dumps(pairs)],
+            [sys.executable, "-m", "onehop.lab.sessions", json.dumps([pairs, listeners])],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -75,8 +91,9 @@ class Sessions:
         assert self._process.stdin
         with self._process:  # closes its pipes, and waits for it
             self._process.stdin.close()
-            opened, broken, silence_ms, reasons = json.loads(self._line())
-        return Outcome(opened, broken, silence_ms, tuple(reasons))
+            by_kind, silence_ms, reasons = json.loads(self._line())
+        found = {kind: Tally(*counts) for kind, counts in by_kind.items()}
+        return Outcome(found, silence_ms, tuple(reasons))
 
     def kill(self) -> None:
         """End the worker without asking for anything; harmless where it has ended."""
@@ -116,9 +133,9 @@ class _Echo:
 class _Listener:
     """Accepts connections at one node."""
 
-    def __init__(self, loop: _Loop, pid: int, address: str) -> None:
+    def __init__(self, loop: _Loop, listener: Listener) -> None:
         self.loop = loop
-        self.socket = _socket(pid, address, PORT)
+        self.socket = _socket(*listener)
         self.socket.listen(512)
 
     def ready(self) -> None:
@@ -131,14 +148,14 @@ class _Session:
     """The opening end of a connection."""
 
     def __init__(self, loop: _Loop, pair: Pair) -> None:
-        self.loop = loop
+        self.loop, self.kind = loop, pair.kind
         self.opened = False
         self.broken = ""
         self.silence_s = 0.0
         self._asked_s: float | None = None
         self.socket = _socket(pair.source_pid, pair.source, 0)
-        self.name = f"{pair.source} to {pair.target}"
-        self.socket.connect_ex((pair.target, PORT))
+        self.name = f"{pair.source} to {pair.target}:{pair.port} ({pair.kind})"
+        self.socket.connect_ex((pair.target, pair.port))
 
     @property
     def waiting(self) -> bool:
@@ -209,10 +226,10 @@ class _Loop:
             session.ask()
 
 
-def _run(pairs: Sequence[Pair]) -> None:
+def _run(pairs: Sequence[Pair], listeners: Sequence[Listener]) -> None:
     loop = _Loop()
-    for pid, address in sorted({(pair.target_pid, pair.target) for pair in pairs}):
-        listener = _Listener(loop, pid, address)
+    for stated in listeners:
+        listener = _Listener(loop, stated)
         loop.watch(listener.socket, listener)
     for pair in pairs:
         session = _Session(loop, pair)
@@ -243,17 +260,24 @@ def _finish(loop: _Loop) -> None:
         loop.turn(time.monotonic() + 0.05)
     for session in loop.sessions:
         session.finish()
-    print(json.dumps(_outcome([s for s in loop.sessions if s.opened])), flush=True)
+    print(json.dumps(_outcome(loop.sessions)), flush=True)
 
 
 def _settled(sessions: Iterable[_Session]) -> Iterable[bool]:
     return (session.opened or bool(session.broken) for session in sessions)
 
 
-def _outcome(opened: list[_Session]) -> Outcome:
-    reasons = tuple(session.broken for session in opened if session.broken)
-    silence_s = max((session.silence_s for session in opened), default=0.0)
-    return Outcome(len(opened), len(reasons), 1000 * silence_s, reasons)
+def _outcome(tried: list[_Session]) -> Outcome:
+    reasons = tuple(session.broken for session in tried if session.broken)
+    silence_s = max((session.silence_s for session in tried if session.opened), default=0.0)
+    kinds = dict.fromkeys(session.kind for session in tried)
+    by_kind = {kind: _tally([s for s in tried if s.kind == kind]) for kind in kinds}
+    return Outcome(by_kind, 1000 * silence_s, reasons)
+
+
+def _tally(tried: list[_Session]) -> Tally:
+    opened = [session for session in tried if session.opened]
+    return Tally(len(tried), len(opened), sum(bool(session.broken) for session in opened))
 
 
 def _ended() -> bool:
@@ -274,4 +298,5 @@ def _socket(pid: int, address: str, port: int) -> socket.socket:
 
 
 if __name__ == "__main__":
-    _run([Pair(*row) for row in json.loads(sys.argv[1])])
+    stated = json.loads(sys.argv[1])
+    _run([Pair(*row) for row in stated[0]], [Listener(*row) for row in stated[1]])

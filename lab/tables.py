@@ -22,6 +22,7 @@ def tables(result: Result) -> Iterator[Table]:
         case TimelineResult():
             yield phases(result)
             yield outages(result)
+            yield connections(result)
         case OnehopResult():
             yield crossings(result)
 
@@ -69,10 +70,13 @@ def outages(result: TimelineResult) -> Table:
             milliseconds(outage.others_ms),
             milliseconds(outage.limit_ms),
         )
-    table.caption = (
-        f"Long-lived TCP connections: {result.connections.opened} opened, "
-        f"{result.connections.broken} broken."
-    )
+    return table
+
+
+def connections(result: TimelineResult) -> Table:
+    table = _table("Long-lived TCP connections", ("by way of", "tried", "opened", "broken"))
+    for kind, found in result.connections.by_kind.items():
+        table.add_row(kind, str(found.tried), str(found.opened), str(found.broken))
     return table
 
 

@@ -9,6 +9,8 @@
     vm1…vm8 ── tenant-net ── tenant ── provider ──┬── uplink-g1 ──┬── outside ──┬── client1
                (bridge)     (router)   (router)   ├── uplink-g2 ──┤             └── client2
                                                   └── uplink-g3 ──┘
+
+3. The outside knows none of the machines' IPv4 addresses: `public.py`.
 """
 
 from __future__ import annotations
@@ -33,6 +35,7 @@ from onehop.engine.model import (
     SecurityRule,
     Topology,
 )
+from onehop.lab import public
 
 CLIENTS = 2
 LAN = ("198.51.100.1/24", "fd00:99::1/64")  # the outside router's, in front of the clients
@@ -59,6 +62,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     mac: str | None
     addresses: tuple[str, ...]  # with prefix length
     gateways: tuple[str, ...]  # default routers
+    public: str | None = None  # the IPv4 address that the outside reaches it at
 
 
 class Uplink(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,6 +97,7 @@ def generate(computes: int, gateways: int) -> Topology:
             *(Host(name=f"c{n}", tunnel_address=f"172.31.0.{20 + n}") for n in count(computes)),
             *_tenant(computes),
             *_provider(),
+            *public.generate(computes),
             *(resource for n in count(gateways) for resource in gateway(n)),
             # What one gateway knows of a connection, all of them know.
             PortGroup(
@@ -104,7 +109,7 @@ def generate(computes: int, gateways: int) -> Topology:
 
 def _tenant(computes: int) -> Iterator[Resource]:
     yield Bridge(name="tenant-net")
-    yield Router(name="tenant")
+    yield Router(name="tenant", inbound_filter=public.INBOUND, outbound_filter=public.OUTBOUND)
     yield SecurityGroup(name="machines", rules=OPEN)
     for n in count(computes):
         yield Port(
@@ -133,7 +138,7 @@ def _provider() -> Iterator[Resource]:
     yield Port(
         name="provider-to-tenant", device="provider", addresses=("169.254.1.1/30", "fd00:ff::1/64")
     )
-    for prefix, gateway in (("10.0.0.0/24", "169.254.1.2"), ("fd00:10::/64", "fd00:ff::2")):
+    for prefix, gateway in ((public.PREFIX, "169.254.1.2"), ("fd00:10::/64", "fd00:ff::2")):
         yield _route("provider", prefix, "provider-to-tenant", gateway)
         yield BgpNetwork(router="provider", prefix=prefix)
 
@@ -198,7 +203,7 @@ def plan(topology: Topology) -> Plan:
     speaking = {peer.port for peer in topology.bgp_peers}
     found = Plan(
         hosts={h.name: f"{h.tunnel_address}/{UNDERLAY_PREFIX}" for h in topology.hosts},
-        machines=tuple(_machine(p, ports) for p in exterior if p.device in bridges),
+        machines=tuple(_machine(p, ports, topology) for p in exterior if p.device in bridges),
         uplinks=tuple(_uplink(p, topology) for p in exterior if p.name in speaking),
         outside_asn=_outside_asn(topology),
     )
@@ -206,7 +211,7 @@ def plan(topology: Topology) -> Plan:
     return found
 
 
-def _machine(port: Port, ports: dict[str, Port]) -> Machine:
+def _machine(port: Port, ports: dict[str, Port], topology: Topology) -> Machine:
     assert port.host and port.interface
     routers = [own for peer in _peers(port.device, ports) for own in _interfaces(peer)]
     addresses = [_with_prefix(a, [router.network for router in routers]) for a in port.addresses]
@@ -218,6 +223,7 @@ def _machine(port: Port, ports: dict[str, Port]) -> Machine:
         mac=port.mac,
         addresses=tuple(addresses),
         gateways=tuple(str(r.ip) for r in routers if any(a in r.network for a in own)),
+        public=public.reached_at([str(a) for a in own if a.version == 4], topology),
     )
 
 

@@ -105,8 +105,11 @@ def test_an_outage_that_no_stream_could_show_is_a_failure() -> None:
 
 
 def test_no_opened_connection_is_no_success() -> None:
-    none = results.Connections(opened=0, broken=0, silence_ms=0.0)
-    assert not failover.check_connections(none).passed
+    none = results.Connections(tried=0, opened=0, broken=0, silence_ms=0.0, by_kind={})
+    assert not all(check.passed for check in failover.check_connections(none))
+    kinds = {"snat": results.Kind(tried=2, opened=1, broken=0)}
+    some = results.Connections(tried=2, opened=1, broken=0, silence_ms=0.0, by_kind=kinds)
+    assert not all(check.passed for check in failover.check_connections(some))
 
 
 def test_the_next_gateway_has_the_first_free_name() -> None:

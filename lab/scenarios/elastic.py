@@ -121,7 +121,7 @@ class _Show:
             ),
             *map(check_outage, outages),
             *map(check_phase, self.phases),
-            check_connections(connections),
+            *check_connections(connections),
         ]
 
 

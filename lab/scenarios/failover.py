@@ -145,7 +145,7 @@ class _Show:
                 Check(f"{name} came back by itself", back, f"within {RETURN_S:.0f} s")
                 for name, back in self.returned.items()
             ),
-            check_connections(connections),
+            *check_connections(connections),
         ]
 
 
@@ -167,10 +167,16 @@ def check_phase(phase: Phase) -> Check:
     return Check(name, phase.efficiency >= LEAST, detail)
 
 
-def check_connections(connections: Connections) -> Check:
-    passed = connections.opened > 0 and connections.broken == 0
-    detail = f"{connections.opened} opened, {connections.broken} broken"
-    return Check("no long-lived connection broken", passed, detail)
+def check_connections(connections: Connections) -> list[Check]:
+    """One for each kind."""
+    return [
+        Check(
+            f"no long-lived connection broken: {kind}",
+            found.opened == found.tried and found.broken == 0,
+            f"{found.opened} of {found.tried} opened, {found.broken} broken",
+        )
+        for kind, found in connections.by_kind.items()
+    ] or [Check("no long-lived connection broken", False, "none was tried")]
 
 
 def _restore(lab: Lab) -> None:

@@ -10,17 +10,17 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from onehop.lab import ways
 from onehop.lab.lab import Lab
 from onehop.lab.meter import Meter, Rate, between
 from onehop.lab.probing import Probing
 from onehop.lab.recorder import Recorder
-from onehop.lab.results import Connections, Phase, counted
+from onehop.lab.results import Connections, Kind, Phase, counted
 from onehop.lab.screen import Screen
-from onehop.lab.sessions import Pair, Sessions
+from onehop.lab.sessions import Sessions
 from onehop.lab.state import LabError
 from onehop.lab.traffic import LoadDirection, Traffic
 
-SESSIONS_EACH_WAY = 3  # for each machine
 SETTLE_S, WINDOW_S = 3.0, 5.0
 AIM_SETTLE_S = 0.5
 AIM_TRIES = 5
@@ -55,7 +55,7 @@ class Load:
     def __enter__(self) -> Load:
         with ExitStack() as stack:
             self.screen.doing("opening the long-lived connections")
-            self.sessions = Sessions(pairs(self.lab))
+            self.sessions = Sessions(ways.pairs(self.lab), ways.listeners(self.lab))
             stack.callback(self.sessions.kill)
             if self.sessions.wait_open() == 0:
                 raise LabError(
@@ -124,10 +124,14 @@ class Load:
         self.probing.stop()
         self._traffic.stop()
         outcome = self.sessions.stop()
+        for reason in outcome.reasons:
+            self.screen.event(reason)
         return Connections(
-            opened=outcome.opened,
-            broken=outcome.broken,
+            tried=sum(tally.tried for tally in outcome.by_kind.values()),
+            opened=sum(tally.opened for tally in outcome.by_kind.values()),
+            broken=sum(tally.broken for tally in outcome.by_kind.values()),
             silence_ms=round(outcome.silence_ms, 1),
+            by_kind={kind: Kind(**tally._asdict()) for kind, tally in outcome.by_kind.items()},
         )
 
 
@@ -141,14 +145,3 @@ def putting_back(restore: Callable[[], None]) -> Iterator[None]:
             restore()
         raise
     restore()
-
-
-def pairs(lab: Lab) -> list[Pair]:
-    """Each machine with the clients in turn: opened by the one, and by the other."""
-    found = []
-    for number, machine in enumerate(lab.machines):
-        for again in range(SESSIONS_EACH_WAY):
-            client = lab.clients[(number + again) % len(lab.clients)]
-            out = Pair(machine.pid, machine.address, client.pid, client.address)
-            found += [out, Pair(out.target_pid, out.target, out.source_pid, out.source)]
-    return found

@@ -20,7 +20,7 @@ from onehop.lab.nodes import Node
 from onehop.lab.probe import Direction, Endpoint, Prober
 from onehop.lab.processes import started
 from onehop.lab.received import Receivers
-from onehop.lab.sessions import Pair, Sessions
+from onehop.lab.sessions import Listener, Pair, Sessions, Tally
 from onehop.lab.state import NodeState, Role
 from onehop.lab.traffic import Traffic
 from onehop.lab.wiretap import Wiretap
@@ -103,19 +103,20 @@ def test_a_probe_stream_shows_the_time_for_which_the_wire_was_cut(
 
 
 def test_connections_outlive_an_interruption_and_a_reset_breaks_them(wire: Wire) -> None:
-    out = Pair(wire.machine.pid, HERE, wire.client.pid, THERE)
-    back = Pair(wire.client.pid, THERE, wire.machine.pid, HERE)
-    sessions = Sessions([out, out, back])
+    out = Pair("out", wire.machine.pid, HERE, THERE)
+    back = Pair("back", wire.client.pid, THERE, HERE)
+    listeners = [Listener(wire.client.pid, THERE), Listener(wire.machine.pid, HERE)]
+    sessions = Sessions([out, out, back], listeners)
     assert sessions.wait_open() == 3
     wire.cut()
     wire.mend()
-    assert sessions.stop()[:2] == (3, 0)
-    sessions = Sessions([out, out, back])
+    assert sessions.stop().by_kind == {"out": Tally(2, 2, 0), "back": Tally(1, 1, 0)}
+    sessions = Sessions([out, out, back], listeners)
     assert sessions.wait_open() == 3
     wire.machine.sh("ss --kill --tcp state established dport = :7006")
     outcome = sessions.stop()
-    assert outcome.opened == 3
-    assert outcome.broken == 2 and all("abort" in reason for reason in outcome.reasons)
+    assert outcome.by_kind == {"out": Tally(2, 2, 2), "back": Tally(1, 1, 0)}
+    assert len(outcome.reasons) == 2 and all("abort" in reason for reason in outcome.reasons)
 
 
 def test_the_kernel_counts_what_receivers_got(wire: Wire) -> None:
