@@ -1,9 +1,9 @@
 """How the machines and the outside reach each other: who opens connections to what.
 
-    snat         a machine without a floating IP opens; the outside sees another address
-    floating ip  a machine with one opens, or the outside opens to it
-    vip          the outside opens; a member of the pool accepts
-    routed       nothing is translated (in topologies of the user's own)
+snat         a machine without a floating IP opens; the outside sees another address
+floating ip  a machine with one opens, or the outside opens to it
+vip          the outside opens; a member of the pool accepts
+routed       nothing is translated (in topologies of the user's own)
 """
 
 from __future__ import annotations
