@@ -1,8 +1,8 @@
 """Probe streams aimed at gateways, and what each event did to them.
 
 One machine and one client have a stream for each gateway in each direction; downstream it is to
-the machine's floating IP, where it has one.  Before every event
-the streams are aimed again, since the event before may have moved them.
+the machine's floating IP, where it has one.  Before every event the streams are aimed again, since
+the event before may have moved them.
 
 1. An outage is the longest gap (`gaps.py`) that reaches into the time of an event, among the
    streams that were found to cross the gateway concerned just before it.

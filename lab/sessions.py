@@ -3,10 +3,10 @@
 Every connection carries a short message each way, over and over, for as long as the scenario
 lasts.  One worker process holds both ends of all of them.
 
-Definitions.  A connection is *tried* once, and *opened* when its handshake is done and its first echo is back.
-It is *broken* when either end gets an error or an end of file, or when at the end, with the
-network whole again, an echo is not back within FINAL_WAIT_S.  *Silence* is the longest time for
-which a connection waited for an echo.
+Definitions.  A connection is *tried* once, and *opened* when its handshake is done and its first
+echo is back.  It is *broken* when either end gets an error or an end of file, or when at the end,
+with the network whole again, an echo is not back within FINAL_WAIT_S.  *Silence* is the longest
+time for which a connection waited for an echo.
 
 1. Nothing is repaired: a broken connection is not opened again.
 2. No TCP timer is changed: the kernel's own retransmission carries connections over an outage.
