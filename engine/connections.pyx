@@ -13,7 +13,7 @@ from onehop.engine.state cimport (
     state_key_clear, state_key_swap, state_tag, track_begin,
 )
 from onehop.engine.walk cimport (
-    add_tag, see_eth_type, see_frag, see_ip_dst, see_ip_src, see_proto, see_tcp_flags,
+    add_tag, miss, see_eth_type, see_frag, see_ip_dst, see_ip_src, see_proto, see_tcp_flags,
     see_tp_dst, see_tp_src,
 )
 
@@ -41,11 +41,15 @@ cdef int related(Walk* walk, uint64_t zone) noexcept nogil:
     if recall(walk, &key, D_FORWARD) != NULL:
         return D_RETURN
     state_key_swap(&swapped, &key)
-    return D_FORWARD if recall(walk, &swapped, D_RETURN) != NULL else D_NONE
+    if recall(walk, &swapped, D_RETURN) != NULL:
+        return D_FORWARD
+    miss(walk)
+    return D_NONE
 
 
 cdef int begin_one(Walk* walk, const StateKey* key) noexcept nogil:
     cdef StateEntry entry
+    miss(walk)
     if key.proto == IP_TCP and walk.pkt.key.tcp_flags & (TCP_RST | TCP_FIN):
         return D_NONE
     memset(&entry, 0, sizeof(StateEntry))

@@ -28,7 +28,10 @@ class Datapath:
         seed: int = 0,
         max_flows: int = 200_000,
         states: States | None = None,
-    ) -> None: ...
+        patience_ns: int = 0,
+    ) -> None:
+        """patience_ns: how long a packet is kept whose connection peers may not have told yet."""
+
     def set_tunnel_port(self, ofport: int) -> None:
         """The flow-based tunnel is OVS port `ofport`; 0: there is none."""
 
@@ -43,6 +46,9 @@ class Datapath:
 
     def inject(self, packet: bytes, in_port: str, now_ns: int) -> Received:
         """Simulate a packet again, as if it came in now (one that waited for a neighbor)."""
+
+    def reconsider(self, now_ns: int) -> Received:
+        """Decide the packets that were kept and whose connection has come, or whose time is up."""
 
     def unreachable(self, packet: bytes, in_port: str, now_ns: int) -> Received:
         """Give up on a packet that waited: answer host unreachable."""

@@ -16,11 +16,16 @@ from libc.string cimport memset
 
 from onehop.engine.buffer cimport Buffer, grow
 from onehop.engine.cdefs cimport NONE, idx_t, nsec_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.early cimport (
+    Earlies, Early, early_at, early_clear, early_done, early_is_due, early_keep, early_note,
+    early_trim,
+)
 from onehop.engine.flows cimport (
     flows_by_cookie, flows_clear, flows_counted, flows_init,
 )
 from onehop.engine.hot cimport (
-    N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED, N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
+    N_EARLY, N_EARLY_FORWARDED, N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED,
+    N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
     hot_expire, hot_forget, hot_forget_lengths, hot_merge, hot_obey, hot_review_all,
     hot_review_tag, hot_used,
 )
@@ -36,7 +41,7 @@ from onehop.engine.states cimport States
 from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
 from onehop.engine.translate cimport ofport_of
-from onehop.engine.verdict cimport AWAIT, LOOP, R_NO_NAT_PORT, Seen
+from onehop.engine.verdict cimport AWAIT, FORWARD, LOOP, R_NO_NAT_PORT, Seen, Verdict
 
 from onehop.engine import openflow
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted, PacketRefused
@@ -50,6 +55,7 @@ COUNTS = (  # in the order of hot.Count
     "packet_ins", "malformed", "unknown_port", "refused", "dropped", "forwarded", "consumed",
     "awaited", "loops", "packet_outs", "too_long", "flows_installed", "duplicates",
     "flows_modified", "flows_deleted", "flows_expired", "flows_adopted", "flows_full",
+    "early", "early_forwarded",
 )
 
 
@@ -66,6 +72,7 @@ cdef class Datapath:
     cdef readonly States states
     cdef Hot* hot
     cdef Shares shares
+    cdef Earlies earlies
     cdef uint32_t max_flows
     cdef set stale         # tags of ports whose numbers changed
     cdef bint all_stale
@@ -84,7 +91,7 @@ cdef class Datapath:
 
     def __init__(
         self, Topology topology, *, str host, uint64_t seed=0, uint32_t max_flows=200_000,
-        States states=None,
+        States states=None, nsec_t patience_ns=0,
     ):
         self.topology = topology
         self.states = States(seed=seed) if states is None else states
@@ -94,6 +101,7 @@ cdef class Datapath:
         self.hot.seed = seed
         self.hot.local.host = topology.host_index(host)
         self.max_flows = max_flows
+        self.earlies.patience = patience_ns
         self.stale = set()
         self.effects = []
         flows_clear(&self.hot.flows)
@@ -109,6 +117,7 @@ cdef class Datapath:
             free(self.hot.actions.data)
             free(self.hot)
         free(self.shares.ports)
+        early_clear(&self.earlies)
 
     # --- what the switch is like
 
@@ -209,6 +218,11 @@ cdef class Datapath:
         if packet_in.reason == OFPR_INVALID_TTL:  # see translate.pyx, 2
             pkt.key.ip_ttl += <uint8_t>packet_in.metadata
         simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
+        if self.hot.verdict.is_early and packet_in.reason != OFPR_INVALID_TTL and early_keep(
+            &self.earlies, self.hot.keeper.table, &self.hot.verdict, &pkt, now
+        ):
+            self.hot.counts[<int>N_EARLY] += 1
+            return 0
         return self.obey(&pkt, packet_in.ofport, now)
 
     cdef object again(self, bytes packet, str in_port, nsec_t now, bint gives_up):
@@ -226,6 +240,30 @@ cdef class Datapath:
                      self.hot.seed)
         self.obey(&pkt, ofport_of(&self.hot.local, port), now)
         return self.received(0, [])
+
+    def reconsider(self, nsec_t now_ns):
+        cdef uint32_t i
+        self.refresh(now_ns)
+        with nogil:
+            for i in range(self.earlies.count):
+                self.look_again(early_at(&self.earlies, i), now_ns)
+        early_trim(&self.earlies)
+        return self.received(0, [])
+
+    cdef int look_again(self, Early* early, nsec_t now) except -1 nogil:
+        cdef Packet pkt
+        cdef const Verdict* verdict = &self.hot.verdict
+        if not early_is_due(early, self.hot.keeper.table, now):
+            return 0
+        parse(&pkt, early.data, early.len_bytes, early.in_port)
+        simulate(self.hot.topo, self.hot.keeper.table, &pkt, &self.hot.verdict, now, self.hot.seed)
+        if verdict.is_early and early.until > now:
+            early_note(early, self.hot.keeper.table, verdict, now)
+            return 0
+        self.hot.counts[<int>N_EARLY_FORWARDED] += verdict.kind == FORWARD
+        self.obey(&pkt, ofport_of(&self.hot.local, early.in_port), now)
+        early_done(&self.earlies, early)
+        return 0
 
     cdef int obey(self, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil:
         hot_obey(self.hot, ofport, pkt.data, pkt.len_bytes, now)

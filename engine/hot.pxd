@@ -34,6 +34,8 @@ cdef enum Count:           # in words in datapath.COUNTS
     N_EXPIRED
     N_ADOPTED
     N_FULL                 # flows not installed: the table is full
+    N_EARLY                # packets kept until more is known
+    N_EARLY_FORWARDED      # and then forwarded
     N_COUNTS
     N_REASONS = 64
 

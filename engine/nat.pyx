@@ -16,7 +16,7 @@ from onehop.engine.state cimport (
 )
 from onehop.engine.walk cimport (
     CHANGED_DPORT, CHANGED_DST, CHANGED_SPORT, CHANGED_SRC, S_NEW_DESTINATION, S_NEW_SOURCE,
-    see_eth_type, tell,
+    miss, see_eth_type, tell,
 )
 
 cdef enum:
@@ -82,6 +82,7 @@ cdef int find_old(
         key.kind = 0
         return N_IMPOSSIBLE if is_telling_nothing(walk) else N_PASSED
     if not recall_both(walk, key, direction, flags, &entry):
+        miss(walk)
         return N_PASSED
     apply(walk, &entry)
     return N_DONE
@@ -237,6 +238,7 @@ cdef int translate_quoted(Walk* walk, uint64_t zone, int kind, uint8_t flags) no
     if not quoted_key(&walk.pkt, zone, kind, &key):
         return N_PASSED
     if not recall_both(walk, &key, D_NONE, flags, &entry):
+        miss(walk)
         return N_PASSED
     if kind == SNAT or kind == REVERSE_DNAT:
         if not set_quoted_destination(walk, entry.ip, entry.port):

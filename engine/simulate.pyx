@@ -11,13 +11,14 @@ from onehop.engine.neighbor cimport ask
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
 from onehop.engine.render cimport render
-from onehop.engine.state cimport StateEntry
+from onehop.engine.state cimport TCP_ACK, TCP_SYN, StateEntry
 from onehop.engine.states cimport States, entry_view
 from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
     A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
-    R_STATE_FULL, R_TOO_LONG, Action, Emitted, Used,
+    R_BLACKHOLE, R_FILTERED, R_GUARDED, R_LOCAL, R_NO_ROUTE, R_REFUSED, R_REJECT, R_STATE_FULL,
+    R_TOO_LONG, Action, Emitted, Used,
 )
 from onehop.engine.walk cimport S_RULE, S_TAG_MAC, S_TAG_NEIGHBOR, Step, Trace, Walk, begin
 
@@ -91,6 +92,7 @@ cdef void finish(Walk* walk) noexcept nogil:
         out.learn_bridge != NONE or out.n_neighbors or out.n_created
     ):
         out.cacheable = 0
+    out.is_early = is_early(walk)
     finish_state(out)
 
 
@@ -111,6 +113,21 @@ cdef bint finish_bytes(Walk* walk) noexcept nogil:
     out.sent_bytes = render(&sent, out.crafted + out.crafted_len, room)
     out.crafted_len += out.sent_bytes
     return out.sent_bytes > 0
+
+
+cdef bint is_early(const Walk* walk) noexcept nogil:
+    """Where it was stopped, a connection was looked for that is not known; or it answers the
+    opening of a connection that would begin with it."""
+    cdef const Verdict* out = walk.out
+    if out.kind == FORWARD:
+        return out.n_created and not out.n_used and (
+            out.key.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK)
+    if out.kind != DROP and out.kind != CONSUMED or walk.missed_at != walk.n_passed + 1:
+        return False
+    return (
+        out.reason == R_FILTERED or out.reason == R_GUARDED or out.reason == R_REFUSED
+        or out.reason == R_LOCAL or out.reason == R_BLACKHOLE or out.reason == R_REJECT
+        or out.reason == R_NO_ROUTE)
 
 
 cdef void finish_state(Verdict* out) noexcept nogil:

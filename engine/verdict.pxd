@@ -87,6 +87,7 @@ cdef struct Verdict:
     uint8_t kind          # a VerdictKind
     uint16_t reason       # an index into verdict.REASONS: why it was dropped or consumed
     uint8_t cacheable     # 0: valid for this packet only
+    uint8_t is_early      # it might be another one if more connections were known
     uint16_t n_actions
     uint16_t n_tags
     uint16_t n_emitted

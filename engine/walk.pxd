@@ -83,6 +83,7 @@ cdef struct Walk:
     uint8_t is_settled     # the actions say so
     uint8_t is_flooding    # what a filter refuses is only one copy
     uint8_t n_passed       # devices
+    uint8_t missed_at      # n_passed + 1 when a connection was last looked for in vain; 0: never
     idx_t passed[MAX_DEVICES]
     idx_t in_port          # by which the packet came into the device; NONE: it is the device's
     uint8_t n_routed       # routers: how often the TTL was counted down
@@ -164,6 +165,10 @@ cdef inline void add_tag(Walk* walk, tag_t tag) noexcept nogil:
         return
     out.tags[out.n_tags] = tag
     out.n_tags += 1
+
+# A connection was looked for, and is not known.
+cdef inline void miss(Walk* walk) noexcept nogil:
+    walk.missed_at = walk.n_passed + 1
 
 # --- where a packet is crafted
 

@@ -43,7 +43,7 @@ cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept n
 cdef void reset(Walk* walk) noexcept nogil:
     walk.eth_rewritten = walk.is_settled = walk.is_flooding = 0
     walk.changed = walk.is_edited = walk.is_diverted = 0
-    walk.n_passed = walk.n_routed = walk.n_counted = 0
+    walk.n_passed = walk.n_routed = walk.n_counted = walk.missed_at = 0
     walk.in_port = NONE
 
 
@@ -53,7 +53,7 @@ cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
     out.reason = 0
     out.cacheable = 1
     out.n_actions = out.n_tags = out.n_emitted = out.n_neighbors = 0
-    out.n_created = out.n_used = out.is_overfull = 0
+    out.n_created = out.n_used = out.is_overfull = out.is_early = 0
     out.crafted_len = out.sent_bytes = 0
     out.learn_bridge = out.learn_port = out.await_port = NONE
     out.key = key[0]

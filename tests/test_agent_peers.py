@@ -93,6 +93,22 @@ def test_state_is_in_the_socket_before_send_returns(pair):
     assert c1.peers.status().counters["state_messages_sent"] >= 1
 
 
+def test_who_asks_hears_what_was_told_without_waiting(pair):
+    c1, c2 = pair
+    until(lambda: not c1.peers.status().peers["c2"].queued, c1, c2)
+    c2.heard.clear()
+    c2.peers.hear()
+    assert not c2.heard
+    for said in (b"one", b"two"):
+        c1.peers.send("c2", said)
+    c2.peers.hear()
+    assert c2.heard == [("c1", b"one"), ("c1", b"two")]
+    c1.peers.close()
+    c2.peers.hear()
+    until(lambda: not c2.peers.status().peers["c1"].heard, c2)
+    c2.peers.hear()
+
+
 def test_both_ends_tell_each_other(pair):
     c1, c2 = pair
     c1.peers.send("c2", b"one")

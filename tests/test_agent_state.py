@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import msgspec
 from agent_bench import SECOND, Bench
-from agent_network import c1_ports, port
+from agent_network import (
+    BFD_G1,
+    BFD_G2,
+    MAC1,
+    MAC2,
+    TAP1,
+    TAP3,
+    TUNNEL,
+    c1_ports,
+    datagram,
+    network,
+    port,
+)
 
 from onehop.controller.agent import events
-from onehop.engine.model import Port
+from onehop.controller.agent.desired import TUNNEL_DEVICE
+from onehop.engine.model import Port, Resource, SecurityGroup
 from onehop.engine.states import Entry, bytes_for, message
 
 ENTRY = Entry("connection", 7, 17, "10.0.0.11", 1000, "8.8.8.8", 53, state="established")
@@ -83,3 +97,39 @@ def test_connections_of_a_port_that_moves_here_are_asked_for():
     bench.tell(events.PortChanged(port("tap9", 9)))
     bench.tell(events.SwitchSettled(frozenset([*c1_ports(), "tap9"])))
     assert len(bench.ordered(events.WantState)) == 1
+
+
+def test_packet_that_was_quicker_than_the_state_goes_on_when_it_comes():
+    bench = Bench(guarded(), token_file="token").boot()
+    ask = datagram(MAC2, MAC1, "10.0.0.12", "10.0.0.11", 2000, 1000)
+    reply = datagram(MAC1, MAC2, "10.0.0.11", "10.0.0.12", 1000, 2000)
+    far = Bench(guarded(), host="c2").boot(c2_ports())
+    assert bench.receive(TAP1, reply) == []
+    assert far.receive(TAP3, ask)
+    for told in far.ordered(events.TellState):
+        bench.tell(events.StateCame("c2", [told.message]))
+    assert [out.data for out in bench.switch.take()] == [reply]
+    assert bench.pass_time(1) == []
+
+
+def test_packet_that_no_state_comes_for_is_dropped_by_a_flow_soon():
+    bench = Bench(guarded(), token_file="token").boot()
+    bench.receive(TAP1, datagram(MAC1, MAC2, "10.0.0.11", "10.0.0.12"))
+    assert bench.core.status({}).counters["dropped"] == 0
+    bench.pass_time(0.1, step=0.1)
+    assert bench.core.status({}).counters["dropped"] == 1
+    assert bench.core.status({}).flows == 1
+
+
+def guarded() -> list[Resource]:
+    """vm2 may only open connections."""
+    shut = SecurityGroup(name="shut")
+    return [
+        msgspec.structs.replace(row, security_groups=("shut",)) if row.name == "vm2" else row
+        for row in network()
+    ] + [shut]
+
+
+def c2_ports() -> dict[str, events.OfPort]:
+    numbers = {TUNNEL_DEVICE: TUNNEL, "tap2": TAP3, "bfd-g1": BFD_G1, "bfd-g2": BFD_G2}
+    return {device: port(device, number) for device, number in numbers.items()}

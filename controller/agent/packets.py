@@ -2,6 +2,8 @@
 
 1. The hot path has applied what it learned before it says so; here the store is told.
 2. A packet that waited is simulated again as if it came in now.
+3. What peers have told counts for packets that came before it, if they were stopped for want of
+   it and have not waited longer than `PATIENCE_NS` and a tick.
 """
 
 from __future__ import annotations
@@ -30,6 +32,7 @@ from onehop.engine.topology import Topology
 
 Ident = tuple[str, str]
 
+PATIENCE_NS = 50_000_000  # how long a packet waits for what peers may have to say of it
 NO_PORT = "no port left to translate to"
 
 
@@ -43,7 +46,11 @@ class Packets:
             settings.state_entries, buffer=memory, seed=settings.seed, now_ns=now_ns
         )
         self.datapath = Datapath(
-            topology, host=settings.host, seed=settings.seed, states=self.states
+            topology,
+            host=settings.host,
+            seed=settings.seed,
+            states=self.states,
+            patience_ns=PATIENCE_NS if settings.peer_token_file else 0,
         )
         self.waiting = Waiting()
         self.counting = Counting(settings.idle_s)
@@ -82,6 +89,7 @@ class Packets:
         """Other hosts told about connections."""
         for message in messages:
             self.send(self.datapath.merge(message, now_ns))
+        self._reconsider(now_ns)
 
     def everything(self, now_ns: int) -> Iterator[bytes]:
         """All that is known of connections, in pieces."""
@@ -99,6 +107,7 @@ class Packets:
             self._absorb(self.datapath.solicit(port, address, now_ns), now_ns)
         for packet, in_port in given_up:
             self._absorb(self.datapath.unreachable(packet, in_port, now_ns), now_ns)
+        self._reconsider(now_ns)
         self.count(now_ns)
 
     def count(self, now_ns: int) -> None:
@@ -127,6 +136,10 @@ class Packets:
             self.send(got.out)
             for effect in got.effects:
                 todo.extend(self._effect(effect, now_ns))
+
+    def _reconsider(self, now_ns: int) -> None:
+        """Decide packets that were quicker than the state, or seemed to be."""
+        self._absorb(self.datapath.reconsider(now_ns), now_ns)
 
     def _tell(self, state: Iterable[tuple[str, bytes]]) -> None:
         for host, message in state:

@@ -6,6 +6,7 @@ It must not know what a state message says, nor Ryu.
    once, so that state leaves before the packet that made it, and leaves the rest to `turn`.
 2. Sockets are opened and closed in `turn` only: whoever waits for one is never surprised.
 3. A peer that is slow, gone, or somebody else costs its own queue and nothing more.
+4. What has come is told before whoever calls `hear` goes on: state, before packets it is about.
 """
 
 from __future__ import annotations
@@ -17,62 +18,26 @@ import socket
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from ipaddress import ip_address
+
+import eventlet.patcher
 
 from onehop.controller.agent.config import PEER_PORT
 from onehop.controller.agent.metrics import ChannelStatus, PeerStatus
 from onehop.controller.agent.peer_frames import DONE, NONCE_BYTES, STATE, WANT, ChannelError
 from onehop.controller.agent.peer_link import Accepter, Inbox, Opener, Self
 from onehop.controller.agent.peer_outbox import Outbox
+from onehop.controller.agent.peer_wire import READ_BYTES, Wire, open_socket, prepare
 
-READ_BYTES = 1 << 18
 RETRY_NS = (100_000_000, 2_000_000_000)  # after the first failure, at most
 STRANGERS = 64  # connections that have proven nothing yet
+
+# What asks without waiting: eventlet hides it where it has patched the standard library.
+SELECT = eventlet.patcher.original("select")
 
 log = logging.getLogger(__name__)
 Everything = Callable[[str], Iterator[bytes]]  # all that a host should know, in pieces
 Came = Callable[[str, Sequence[bytes]], None]
 Fetched = Callable[[], None]
-
-
-class _Wire:
-    """A socket with one end of the protocol behind it."""
-
-    def __init__(self, sock: socket.socket, end: Opener | Accepter) -> None:
-        self.sock, self.end = sock, end
-        self.broken = ""
-
-    def write(self) -> None:
-        """Write what the socket takes."""
-        try:
-            while self.end.out and not self.broken:
-                count = self.sock.send(self.end.out)
-                del self.end.out[:count]
-                if isinstance(self.end, Opener):
-                    self.end.pull()
-        except (BlockingIOError, InterruptedError):
-            pass
-        except OSError as error:
-            self.broken = error.strerror or str(error)
-
-    def read(self) -> bytes:
-        """What has come."""
-        try:
-            data = self.sock.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
-            return b""
-        except OSError as error:
-            self.broken = error.strerror or str(error)
-            return b""
-        if not data:
-            self.broken = "it has hung up"
-        return data
-
-    def tick(self, now_ns: int) -> None:
-        try:
-            self.end.tick(now_ns)
-        except ChannelError as error:
-            self.broken = str(error)
 
 
 class _Peer:
@@ -81,7 +46,7 @@ class _Peer:
     def __init__(self, address: str, outbox: Outbox) -> None:
         self.address = address
         self.outbox, self.inbox = outbox, Inbox()
-        self.wire: _Wire | None = None
+        self.wire: Wire | None = None
         self.connecting = False
         self.opener: Opener | None = None
         self.retry_ns, self.pause_ns = 0, RETRY_NS[0]
@@ -103,7 +68,9 @@ class Peers:
         self._address = listen[0] if listen else ""
         self._wanted: dict[str, str] = {}
         self._peers: dict[str, _Peer] = {}
-        self._accepted: list[_Wire] = []
+        self._accepted: list[Wire] = []
+        self._heard_by: dict[int, Wire] = {}  # the same, by the number that epoll knows
+        self._epoll = SELECT.epoll()
         self._server: socket.socket | None = None
         self._server_ns = 0
         self._complaint = ""  # why nobody can connect
@@ -147,6 +114,15 @@ class Peers:
         words = where if self._server else f"not listening: {self._complaint or 'no address yet'}"
         return ChannelStatus(words, {h: self._status(h) for h in sorted(self._peers)}, counters)
 
+    def hear(self) -> None:
+        """Take in what the peers have said so far."""
+        ready = self._epoll.poll(0)
+        if ready:
+            now_ns = time.monotonic_ns()
+            for number, _ in ready:
+                wire = self._heard_by[number]
+                self._readable(wire.sock, wire, now_ns)
+
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, and do it."""
         self._adjust(time.monotonic_ns())
@@ -167,17 +143,18 @@ class Peers:
         for sock in (self._server, self._waker, self._woken):
             if sock:
                 sock.close()
+        self._epoll.close()
 
     # At once
 
     def _push(self, peer: _Peer) -> None:
         if peer.wire is None or peer.opener is None or not peer.opener.established:
             return
-        behind = bool(peer.opener.out)
+        behind = peer.wire.is_behind
         peer.opener.pull()
         if not behind:
             peer.wire.write()
-        if peer.opener.out or peer.wire.broken:
+        if peer.wire.is_behind or peer.wire.broken:
             self._wake()
 
     def _wake(self) -> None:
@@ -214,9 +191,9 @@ class Peers:
             self._drop(wire)
 
     def _dial(self, host: str, peer: _Peer, now_ns: int) -> None:
-        sock = _socket(peer.address)
+        sock = open_socket(peer.address)
         peer.opener = Opener(self._me, host, peer.outbox, os.urandom(NONCE_BYTES), now_ns)
-        peer.wire, peer.connecting = _Wire(sock, peer.opener), True
+        peer.wire, peer.connecting = Wire(sock, peer.opener), True
         try:
             sock.bind((self._address, 0))
             sock.connect((peer.address, self._port))
@@ -246,7 +223,7 @@ class Peers:
             self._server = None
         if self._server or not self._address or now_ns < self._server_ns:
             return
-        sock = _socket(self._address)
+        sock = open_socket(self._address)
         try:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((self._address, self._port))
@@ -269,7 +246,7 @@ class Peers:
 
     # What has happened
 
-    def _interests(self) -> tuple[dict[socket.socket, object], dict[socket.socket, _Wire]]:
+    def _interests(self) -> tuple[dict[socket.socket, object], dict[socket.socket, Wire]]:
         reads: dict[socket.socket, object] = {self._woken: None}
         if self._server:
             reads[self._server] = None
@@ -277,21 +254,21 @@ class Peers:
         wires = [*dialled, *self._accepted]
         reads |= {w.sock: w for w in wires}
         connecting = {p.wire for p in self._peers.values() if p.connecting}
-        return reads, {w.sock: w for w in wires if w.end.out or w in connecting}
+        return reads, {w.sock: w for w in wires if w.is_behind or w in connecting}
 
     def _readable(self, sock: socket.socket, wire: object, now_ns: int) -> None:
         if sock is self._woken:
             self._woken.recv(READ_BYTES)
         elif sock is self._server:
             self._accept(now_ns)
-        elif isinstance(wire, _Wire):
+        elif isinstance(wire, Wire):
             data = wire.read()
             try:
                 self._heard(wire, data, now_ns)
             except ChannelError as error:
                 wire.broken = str(error)
 
-    def _heard(self, wire: _Wire, data: bytes, now_ns: int) -> None:
+    def _heard(self, wire: Wire, data: bytes, now_ns: int) -> None:
         if not data:
             return
         if isinstance(wire.end, Opener):
@@ -340,15 +317,18 @@ class Peers:
         if sum(not wire.end.peer for wire in self._accepted) >= STRANGERS:
             sock.close()
             return
-        _prepare(sock)
+        prepare(sock)
         end = Accepter(self._me, self._inbox, os.urandom(NONCE_BYTES), now_ns)
-        self._accepted.append(_Wire(sock, end))
+        wire = Wire(sock, end)
+        self._accepted.append(wire)
+        self._heard_by[sock.fileno()] = wire
+        self._epoll.register(sock.fileno(), SELECT.EPOLLIN)
 
     def _inbox(self, host: str) -> Inbox | None:
         peer = self._peers.get(host)
         return peer.inbox if peer and host in self._wanted else None
 
-    def _writable(self, wire: _Wire) -> None:
+    def _writable(self, wire: Wire) -> None:
         for peer in self._peers.values():
             if peer.wire is wire and peer.connecting:
                 peer.connecting = False
@@ -367,21 +347,11 @@ class Peers:
                 if peer.wire.broken:
                     self._hang_up(host, peer.wire.broken, now_ns)
 
-    def _drop(self, wire: _Wire) -> None:
+    def _drop(self, wire: Wire) -> None:
         if not wire.end.peer:
             self._old["state_connections_refused"] += 1
             log.info("state channel: refused a connection: %s", wire.broken)
+        self._epoll.unregister(wire.sock.fileno())
+        del self._heard_by[wire.sock.fileno()]
         wire.sock.close()
         self._accepted.remove(wire)
-
-
-def _socket(address: str) -> socket.socket:
-    family = socket.AF_INET6 if ip_address(address).version == 6 else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    _prepare(sock)
-    return sock
-
-
-def _prepare(sock: socket.socket) -> None:
-    sock.setblocking(False)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -72,6 +72,8 @@ class Runtime:
 
     def take(self, data: memoryview) -> tuple[int, list[bytes]]:
         """Bytes have come from the switch; how many were messages, and the slow ones."""
+        if self._peers:
+            self._peers.hear()  # what these packets answer to may have been told there
         taken = self.core.receive(data, time.monotonic_ns())
         self._carry_out(taken.commands)
         return taken.consumed, taken.slow
