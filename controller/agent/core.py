@@ -242,7 +242,9 @@ class Core:
 
     def _notice_hosts(self, state: Desired, now_ns: int) -> None:
         devices = {peer.host: tunnels.watch_device(peer.host) for peer in state.watched}
-        for host, alive in self.liveness.update(devices, self.ports, now_ns).items():
+        gateways = {peer.host for peer in state.watched if peer.gateway}
+        changed = self.liveness.update(devices, self.ports, now_ns, gateways=gateways)
+        for host, alive in changed.items():
             self._log(f"host {host} {'is back' if alive else 'cannot be reached'}")
             self.packets.invalidate(self.topology.set_host_alive(host, alive), now_ns)
         self._announce()

@@ -46,6 +46,7 @@ class Peer(msgspec.Struct, frozen=True):
 
     host: str
     address: str  # its tunnel address
+    gateway: bool  # it has an uplink
 
 
 class Uplink(msgspec.Struct, frozen=True):
@@ -88,15 +89,18 @@ def desired(host: str, snapshot: Snapshot) -> Desired | None:
     hosts = _all(snapshot, Host)
     if host not in hosts:
         return None
-    peers = [Peer(h.name, h.tunnel_address) for h in hosts.values() if h.name != host]
-    peers.sort(key=lambda peer: peer.host)
     gateways = {uplink.host for uplink in uplink_ports(snapshot)}
+    peers = [
+        Peer(other.name, other.tunnel_address, other.name in gateways)
+        for _, other in sorted(hosts.items())
+        if other.name != host
+    ]
     return Desired(
         host=host,
         tunnel_address=hosts[host].tunnel_address,
         interfaces=tuple(_interfaces(local_ports(host, snapshot))),
         peers=tuple(peers),
-        watched=tuple(p for p in peers if host in gateways or p.host in gateways),
+        watched=tuple(p for p in peers if host in gateways or p.gateway),
         uplinks=tuple(_uplink(p, snapshot) for p in uplink_ports(snapshot) if p.host == host),
     )
 

@@ -4,15 +4,21 @@
 2. A port that an earlier run of the agent left is believed at once.  The session of one that was
    just made takes a second to come up: until it was up once, or `GRACE_NS` is over, its host
    keeps the benefit of the doubt.
+3. Hosts that have a stand-in (gateways) are given up at once.  To one that has none, packets go
+   whatever BFD says: there is no better place for them.
+4. When nobody answers any more, there is no better place either, and the fault is likelier here: a
+   switch that did not get a core for a while.  Who answered within `TOGETHER_NS` before is
+   then given up only if it does not come back within `GRACE_NS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from onehop.controller.agent.events import OfPort
 
 GRACE_NS = 3_000_000_000
+TOGETHER_NS = 1_000_000_000
 
 
 class Liveness:
@@ -22,21 +28,39 @@ class Liveness:
         self.alive: dict[str, bool] = {}  # what is believed
         self.session_up: dict[str, bool] = {}  # what BFD says
         self._trusted_from_ns: dict[str, int] = {}  # device -> when a dead session counts
+        self._silent_since_ns: dict[str, int] = {}  # device -> when its session was lost
 
     def found(self, devices: Iterable[str]) -> None:
         """These ports were made long ago."""
         self._trusted_from_ns = dict.fromkeys(devices, 0)
 
     def update(
-        self, watched: Mapping[str, str], ports: Mapping[str, OfPort], now_ns: int
+        self,
+        watched: Mapping[str, str],
+        ports: Mapping[str, OfPort],
+        now_ns: int,
+        *,
+        gateways: Collection[str],
     ) -> dict[str, bool]:
         """Believe `ports` of the hosts `watched` (host -> device); what changed since before."""
+        reached = any(self.session_up.values())
         self.session_up = {h: d in ports and ports[d].live for h, d in watched.items()}
-        for gone in self._trusted_from_ns.keys() - ports.keys():
-            del self._trusted_from_ns[gone]
+        for known in (self._trusted_from_ns, self._silent_since_ns):
+            for gone in known.keys() - ports.keys():
+                del known[gone]
+        for host, device in watched.items():
+            if self.session_up[host]:
+                self._silent_since_ns.pop(device, None)
+            else:
+                self._silent_since_ns.setdefault(device, now_ns)
+        if reached and self.isolated():
+            self._doubt(now_ns)
         before, self.alive = (
             self.alive,
-            {host: self._believe(ports.get(device), now_ns) for host, device in watched.items()},
+            {
+                host: host not in gateways or self._believe(ports.get(device), now_ns)
+                for host, device in watched.items()
+            },
         )
         return {
             host: self.alive.get(host, True)
@@ -47,6 +71,12 @@ class Liveness:
     def isolated(self) -> bool:
         """Others are watched, and none of them answers."""
         return bool(self.session_up) and not any(self.session_up.values())
+
+    def _doubt(self, now_ns: int) -> None:
+        """Give the benefit of the doubt to those who went silent together."""
+        for device, since_ns in self._silent_since_ns.items():
+            if now_ns - since_ns <= TOGETHER_NS:
+                self._trusted_from_ns[device] = now_ns + GRACE_NS
 
     def _believe(self, port: OfPort | None, now_ns: int) -> bool:
         if port is None:
