@@ -54,6 +54,12 @@ def longest(found: list[Gap], *, start_ns: int, end_ns: int) -> Gap | None:
     return max(inside, key=lambda gap: gap.end_ns - gap.start_ns, default=None)
 
 
+def lost_in_a_row(received: Times) -> int:
+    """The most packets of a stream, one after another, of which none has arrived."""
+    arrived = np.concatenate(([-1], np.flatnonzero(received), [len(received)]))
+    return int(np.diff(arrived).max()) - 1
+
+
 def _advances(received: Times) -> tuple[npt.NDArray[np.int64], Times]:
     arrived = np.flatnonzero(received)
     order = arrived[np.argsort(received[arrived], kind="stable")]

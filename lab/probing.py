@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from onehop.lab import aim
-from onehop.lab.gaps import Gap, gaps, longest
+from onehop.lab.gaps import Gap, gaps, longest, lost_in_a_row
 from onehop.lab.lab import Lab
 from onehop.lab.probe import Direction, Endpoint, Prober, Stream
 
@@ -39,10 +39,16 @@ class Gaps(NamedTuple):
 
     upstream: float | None
     downstream: float | None
+    lost_in_a_row: int  # packets of one stream
 
     @property
     def ms(self) -> float | None:
-        return max((ms for ms in self if ms is not None), default=None)
+        return max((ms for ms in self[:2] if ms is not None), default=None)
+
+
+class _Seen(NamedTuple):
+    gap: Gap | None
+    lost: int  # in a row
 
 
 class Probing:
@@ -88,28 +94,39 @@ class Probing:
 
     def longest_gaps(self, start_ns: int, end_ns: int, gateways: Collection[str]) -> Gaps:
         """The longest gaps of that time in the streams that were aimed at these gateways."""
-        found: dict[str, float | None] = {}
-        for direction in (UPSTREAM, DOWNSTREAM):
-            lengths = [
-                gap.ms
-                for number, aimed in enumerate(self.aims)
-                if aimed.at_ns < end_ns and self._until(number) > start_ns
-                for gateway, port in aimed.streams[direction].items()
-                if gateway in gateways
-                if (gap := self._longest(direction, port, number, start_ns, end_ns))
-            ]
-            found[direction] = round(max(lengths), 1) if lengths else None
-        return Gaps(**found)
+        seen: dict[str, list[_Seen]] = {UPSTREAM: [], DOWNSTREAM: []}
+        for number, aimed in enumerate(self.aims):
+            since, until = max(aimed.at_ns, start_ns), min(self._until(number), end_ns)
+            if since < until:
+                for direction, found in seen.items():
+                    found += (
+                        self._see(direction, port, number, since, until)
+                        for gateway, port in aimed.streams[direction].items()
+                        if gateway in gateways
+                    )
+        lengths = {
+            direction: [one.gap.ms for one in found if one.gap]
+            for direction, found in seen.items()
+        }
+        return Gaps(
+            **{
+                direction: round(max(found), 1) if found else None
+                for direction, found in lengths.items()
+            },
+            lost_in_a_row=max((one.lost for found in seen.values() for one in found), default=0),
+        )
 
-    def _longest(
-        self, direction: str, port: int, number: int, start_ns: int, end_ns: int
-    ) -> Gap | None:
+    def _see(self, direction: str, port: int, number: int, since_ns: int, until_ns: int) -> _Seen:
+        """What a stream shows of a time in which it was aimed."""
         stream = self._streams[direction, port]
-        since, until = self.aims[number].at_ns, self._until(number)
-        first, last = stream.sent.searchsorted([since, until])
-        received = stream.received[first:last]
-        found = gaps(stream.sent[first:last], received, end_ns=until)
-        return longest(found, start_ns=start_ns, end_ns=min(end_ns, until))
+        aimed_ns, end_ns = self.aims[number].at_ns, self._until(number)
+        first, last = stream.sent.searchsorted([aimed_ns, end_ns])
+        found = gaps(stream.sent[first:last], stream.received[first:last], end_ns=end_ns)
+        first, last = stream.sent.searchsorted([since_ns, until_ns])
+        return _Seen(
+            longest(found, start_ns=since_ns, end_ns=until_ns),
+            lost_in_a_row(stream.received[first:last]),
+        )
 
     def _until(self, number: int) -> int:
         """When the streams of an aim were aimed anew."""

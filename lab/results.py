@@ -103,6 +103,7 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     upstream_ms: float | None
     downstream_ms: float | None
     others_ms: float | None  # in the streams that crossed other gateways
+    lost_in_a_row: int  # packets of one of the streams, at a thousand a second
     limit_ms: float | None
 
 

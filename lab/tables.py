@@ -60,7 +60,7 @@ def phases(result: TimelineResult) -> Table:
 def outages(result: TimelineResult) -> Table:
     table = _table(
         "Longest gap in the 1 kHz probe streams",
-        ("event", "upstream", "downstream", "other gateways' streams", "limit"),
+        ("event", "upstream", "downstream", "other gateways' streams", "limit", "lost in a row"),
     )
     for outage in result.outages:
         table.add_row(
@@ -69,6 +69,7 @@ def outages(result: TimelineResult) -> Table:
             milliseconds(outage.downstream_ms),
             milliseconds(outage.others_ms),
             milliseconds(outage.limit_ms),
+            str(outage.lost_in_a_row),
         )
     return table
 

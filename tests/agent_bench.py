@@ -27,9 +27,10 @@ class Bench:
         host: str = "c1",
         memory: bytearray | None = None,
         token_file: str = "",
+        tunnel_address: str = "",
         now: int = 0,
     ) -> None:
-        settings = Settings(host=host, peer_token_file=token_file)
+        settings = Settings(host=host, peer_token_file=token_file, tunnel_address=tunnel_address)
         self.core = Core(settings, memory, now_ns=now)
         self.switch = switch or FakeSwitch()
         self.resources = list(network() if resources is None else resources)

@@ -30,6 +30,7 @@ from onehop.controller.agent.desired import StaticFlow
 from onehop.controller.agent.statics import changes, cookie
 from onehop.engine import openflow
 from onehop.engine.model import (
+    Host,
     HostStatus,
     LearnedMac,
     LearnedRoute,
@@ -144,6 +145,22 @@ def test_flow_that_nobody_uses_is_removed_and_one_in_use_stays():
     assert len(dynamic(bench)) == 1
     assert tunnelled(bench.switch.receive(TAP1, TO_VM2)) == [VM2_AT_C2]
     assert not bench.switch.heard()
+
+
+# Hosts
+
+
+@pytest.mark.parametrize(
+    ("address", "registered"), [("172.31.0.99", True), ("", False), ("172.31.0.21", False)]
+)
+def test_host_that_is_not_stated_registers_where_its_address_is_its_own(address, registered):
+    bench = Bench(host="c9", tunnel_address=address).boot()
+    wanted = {"c9": Host(name="c9", tunnel_address=address, registered=True)}
+    assert bench.rows(Host) == (wanted if registered else {})
+
+
+def test_host_that_is_stated_does_not_register():
+    assert not Bench(tunnel_address="172.31.0.99").boot().rows(Host)
 
 
 # Neighbors

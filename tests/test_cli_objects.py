@@ -126,7 +126,7 @@ def test_what_is_not_there_cannot_be_shown() -> None:
 
 def test_yaml_is_what_a_file_holds() -> None:
     assert printed("get", "host", "c1", "-o", "yaml") == (
-        "hosts:\n- name: c1\n  tunnel_address: 10.9.0.1\n  drain: false\n"
+        "hosts:\n- name: c1\n  tunnel_address: 10.9.0.1\n  drain: false\n  registered: false\n"
     )
 
 

@@ -332,6 +332,27 @@ def test_the_last_word_counts(stores: list[Store]) -> None:
     assert held(reader, "port_status", "neighbor") == [PortStatus(host="c1", port="vm", up=True)]
 
 
+def test_a_host_that_registered_stays_until_a_file_takes_it_over(stores: list[Store]) -> None:
+    writer, reader = stores
+    new = Host(name="c9", tunnel_address="172.31.0.99", registered=True)
+    writer.put([new])
+    until(reader, lambda: new in held(reader, "host"))
+    assert reader.apply(TOPOLOGY) == Step([], [])
+    clash = Host(name="c8", tunnel_address=new.tunnel_address)
+    with pytest.raises(ModelError, match=new.tunnel_address):
+        reader.apply(Topology.of((*TOPOLOGY, clash)))
+    taken = Host(name="c9", tunnel_address="172.31.0.98")
+    reader.apply(Topology.of((*TOPOLOGY, taken)))
+    assert reader.apply(TOPOLOGY) == Step([], [("host", "c9")])
+
+
+def test_a_registration_changes_no_host_that_is_stated(stores: list[Store]) -> None:
+    writer, reader = stores
+    writer.put([Host(name="c1", tunnel_address="172.31.0.99", registered=True)])
+    writer.flush(DEADLINE_S)
+    assert reader.apply(TOPOLOGY) == Step([], [])
+
+
 def test_an_application_keeps_state_but_what_is_about_what_it_removes(
     stores: list[Store],
 ) -> None:

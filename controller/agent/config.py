@@ -31,6 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent is told when it starts."""
 
     host: str  # the name of this host in the topology
+    tunnel_address: str = ""  # registers the host where the topology does not state it
     store: Remote = "unix:/run/onehop/store.sock"
     ovsdb: Remote = "unix:/run/openvswitch/db.sock"  # of the local Open vSwitch
     run_dir: str = "/run/onehop"  # FRR's files, the agent's own
@@ -76,6 +77,8 @@ def settings(values: Mapping[str, object]) -> Settings:
         raise SettingError(_reason(error)) from None
     _endpoint("listen", made.listen)
     _endpoint("metrics", made.metrics)
+    if made.tunnel_address and not _is_address(made.tunnel_address):
+        raise SettingError(f"tunnel_address: {made.tunnel_address!r} is no IP address")
     if made.peer_listen:
         _endpoint("peer_listen", made.peer_listen)
     return made
@@ -120,6 +123,14 @@ def _endpoint(name: str, text: str) -> tuple[str, int]:
     except ValueError:
         raise SettingError(f"{name}: {text!r} is no ADDRESS:PORT") from None
     return address.strip("[]"), number
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _reason(error: msgspec.ValidationError) -> str:

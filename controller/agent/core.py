@@ -36,7 +36,15 @@ from onehop.controller.agent.liveness import Liveness
 from onehop.controller.agent.metrics import OFF, ChannelStatus, Status
 from onehop.controller.agent.packets import Packets
 from onehop.engine import openflow
-from onehop.engine.model import STATED, HostStatus, LearnedRoute, Neighbor, PortStatus, Resource
+from onehop.engine.model import (
+    STATED,
+    Host,
+    HostStatus,
+    LearnedRoute,
+    Neighbor,
+    PortStatus,
+    Resource,
+)
 from onehop.engine.simulate import Simulator
 from onehop.engine.topology import Topology
 
@@ -202,11 +210,28 @@ class Core:
     def _restate(self) -> None:
         state = desired(self.settings.host, self.snapshot)
         if state is None:
-            self._log(f"host {self.settings.host!r} is not in the topology: waiting")
+            self._register()
         elif state != self.state:
             self._numbered = None
             self._order(events.Reconcile(state, self.serving))
         self.state = state
+
+    def _register(self) -> None:
+        """Have the store know this host; what it is for, others state."""
+        name, address = self.settings.host, self.settings.tunnel_address
+        taken = [
+            host.name
+            for host in self.snapshot.get(Host.KIND, {}).values()
+            if isinstance(host, Host) and host.tunnel_address == address
+        ]
+        if taken:
+            self._log(f"host {name!r} is not registered: {taken[0]!r} has its address {address}")
+        elif address:
+            self._log(f"host {name!r} registers with {address}")
+            host = Host(name=name, tunnel_address=address, registered=True)
+            self._order(events.PutState([host]))
+        else:
+            self._log(f"host {name!r} is not in the topology: waiting")
 
     # The switch
 

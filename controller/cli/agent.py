@@ -19,6 +19,7 @@ app = typer.Typer(
 )
 
 HOST = "The name of this host in the topology."
+TUNNEL_ADDRESS = "Register this host with it, where the topology does not state the host."
 OVSDB = "The database of the local Open vSwitch."
 RUN_DIR = "Where the agent and FRR keep their files."
 # Half of the time that an agent takes to start goes into two imports that it has no use for.
@@ -38,6 +39,9 @@ Metrics = Annotated[str, typer.Option(envvar="ONEHOP_METRICS", help=METRICS)]
 def run(
     ctx: typer.Context,
     host: Host = "",
+    tunnel_address: Annotated[
+        str, typer.Option(envvar="ONEHOP_TUNNEL_ADDRESS", help=TUNNEL_ADDRESS)
+    ] = "",
     store: Annotated[
         str, typer.Option(envvar="ONEHOP_STORE", help="The store, as unix:FILE or tcp:HOST:PORT.")
     ] = "unix:/run/onehop/store.sock",

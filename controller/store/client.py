@@ -91,7 +91,7 @@ class Store:
         poller.block()
 
     def put(self, resources: Iterable[Resource]) -> None:
-        """Have the store hold these resources of state."""
+        """Have the store hold these resources of state; and hosts that it does not know yet."""
         for resource in resources:
             self._outbox.put(resource)
         self._send()
@@ -134,8 +134,9 @@ class Store:
     def apply(self, topology: Topology, timeout_s: float = 10.0) -> Step:
         """Replace what users state, in one transaction; returns what that changed.
 
-        State about what is removed goes with it, all other state stays.  Tunnel keys that are not
-        stated are assigned, or stay what they were.
+        State about what is removed goes with it, all other state stays, and so do hosts that
+        registered themselves.  Tunnel keys that are not stated are assigned, or stay what they
+        were.
         """
         _refuse_mistakes(topology, {})
         return self._commit(lambda: self.difference(topology), timeout_s)
@@ -171,7 +172,12 @@ class Store:
             self._turn(deadline, "is busy with others", at_most_s=0.05)
 
     def difference(self, topology: Topology) -> Step:
-        """What `apply` would change now."""
+        """What `apply` would change now; refuses what clashes with a registered host."""
+        named = {host.name for host in topology.hosts}
+        registered = [h for h in self.topology().hosts if h.registered and h.name not in named]
+        if registered:
+            topology = Topology.of((*topology, *registered))
+            _refuse_mistakes(topology, self.held)
         return Step(*diff(self.topology(), assign_keys(topology, self._keys())))
 
     def _keys(self) -> dict[Ident, int]:

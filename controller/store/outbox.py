@@ -6,7 +6,8 @@
 3. State about what is no longer there is dropped; so is, after `ATTEMPTS`, what the store
    refuses by itself.
 4. Who removes state removes its own: when another host has taken the resource over, it stays.
-5. A lease that another host has is not taken: who leases has it when the store shows it.
+5. What is stated (a host that registers) is never changed here, only added.
+6. A lease that another host has is not taken: who leases has it when the store shows it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from onehop.controller.ovsdb import Transaction
 from onehop.controller.store.replica import Ident, Replica
 from onehop.controller.store.rows import row_values, write_row
 from onehop.controller.store.schema import table_of
-from onehop.engine.model import Resource
+from onehop.engine.model import STATED, Resource
 
 ATTEMPTS = 3
 
@@ -99,6 +100,8 @@ class Outbox:
             table = self._replica.idl.tables[table_of(type(word.resource))]
             row = self._transaction.insert(table)
             row.name = word.resource.name
+        elif isinstance(word.resource, STATED):
+            return
         else:
             row.verify("name")  # or an update of a row that is gone would vanish in silence
             if word.resource.LEASED and [row.host] != values.pop("host"):

@@ -110,6 +110,7 @@ class _Show:
             upstream_ms=found.upstream,
             downstream_ms=found.downstream,
             others_ms=None,
+            lost_in_a_row=found.lost_in_a_row,
             limit_ms=LIMIT_MS,
         )
 

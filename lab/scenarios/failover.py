@@ -122,6 +122,7 @@ class _Show:
             upstream_ms=None if last else crossing.upstream,
             downstream_ms=None if last else crossing.downstream,
             others_ms=None if last else others.ms,
+            lost_in_a_row=crossing.lost_in_a_row,
             limit_ms=None if last else STOP_LIMIT_MS[self.how],
         )
 
@@ -134,6 +135,7 @@ class _Show:
             upstream_ms=found.upstream,
             downstream_ms=found.downstream,
             others_ms=None,
+            lost_in_a_row=found.lost_in_a_row,
             limit_ms=BACK_LIMIT_MS if used else None,
         )
 

@@ -56,6 +56,11 @@ class World:
         path.write_text(text)
         subprocess.run([ONEHOP, "apply", "-f", str(path), "--store", self.store], check=True)
 
+    def onehop(self, *words: str) -> str:
+        """What a command says that takes a store."""
+        command = [ONEHOP, *words, "--store", self.store]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
     def host(self, name: str, address: str) -> Host:
         return Host(self, name, address)
 
@@ -97,6 +102,7 @@ class Host:
 
     def start_agent(self, token: Path | None = None) -> None:
         command = [ONEHOP, "agent", "--host", self.name, "--store", self._world.store]
+        command += ["--tunnel-address", self._address]
         command += ["--ovsdb", self.ovs.remote, "--run-dir", str(self.run_dir)]
         if token:
             command += ["--peer-token-file", str(token)]

@@ -120,3 +120,17 @@ def test_machine_keeps_its_neighbors_while_the_agent_is_away(cloud):
         )
     cloud.c1.start_agent()
     eventually(cloud.c1.live, "agent of c1 is live again")
+
+
+def test_host_that_nobody_stated_registers_and_serves(cloud):
+    world, mac = cloud.world, "02:00:00:00:00:04"
+    c3 = world.host("c3", "172.31.0.23")
+    c3.start_agent()
+    eventually(c3.live, "agent of c3 is live")
+    vm4 = c3.machine("vm4", "tap4", mac, "10.0.0.14/24")
+    place = ["host=c3", "interface=tap4", "addresses=10.0.0.14/24", f"mac={mac}"]
+    world.onehop("create", "port", "vm4", "device=n1", *place)
+    eventually(lambda: pings(vm4, "10.0.0.11"), "vm4 reaches vm1")
+    world.apply(TOPOLOGY)  # which names neither
+    eventually(lambda: not pings(vm4, "10.0.0.11"), "its port is gone")
+    assert c3.live() and "c3" in world.onehop("get", "hosts")

@@ -35,6 +35,7 @@ class Host(Resource, frozen=True):
     name: Name
     tunnel_address: AddressText  # where the other hosts send their tunnelled packets
     drain: bool = False  # true: its uplinks carry what comes, but nobody chooses them any more
+    registered: bool = False  # true: by its agent; a file that does not name it lets it be
 
 
 class Bridge(Resource, frozen=True):
