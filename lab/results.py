@@ -103,7 +103,8 @@ class Outage(msgspec.Struct, frozen=True, kw_only=True):
     upstream_ms: float | None
     downstream_ms: float | None
     others_ms: float | None  # in the streams that crossed other gateways
-    lost_in_a_row: int  # packets of one of the streams, at a thousand a second
+    lost_in_a_row: int  # packets of one of the streams, of a thousand a second
+    lost_limit: int | None  # where the event may delay packets, but not lose them
     limit_ms: float | None
 
 

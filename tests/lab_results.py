@@ -106,7 +106,14 @@ def failover(*, passed: bool = True) -> FailoverResult:
 def outage(event: str, ms: float | None, limit_ms: float | None) -> Outage:
     less = None if ms is None else ms * 0.8
     return Outage(
-        event=event, ms=ms, upstream_ms=less, downstream_ms=ms, others_ms=6.1, limit_ms=limit_ms
+        event=event,
+        ms=ms,
+        upstream_ms=less,
+        downstream_ms=ms,
+        others_ms=6.1,
+        limit_ms=limit_ms,
+        lost_in_a_row=2,
+        lost_limit=10,
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from onehop.lab.gaps import Gap, Times, gaps, longest
+from onehop.lab.gaps import Gap, Times, gaps, longest, lost_in_a_row
 
 MS = 1_000_000
 START = 1_000 * MS
@@ -58,3 +58,11 @@ def test_the_longest_gap_of_a_time_is_taken_whole() -> None:
     found = [Gap(0, 10), Gap(20, 90), Gap(95, 99)]
     assert longest(found, start_ns=5, end_ns=30) == Gap(20, 90)
     assert longest(found, start_ns=91, end_ns=94) is None
+
+
+def test_packets_lost_in_a_row_are_counted_wherever_they_are() -> None:
+    assert lost_in_a_row(times(0, 1, 2)) == 0
+    assert lost_in_a_row(times(None, None, 2, None, 4)) == 2
+    assert lost_in_a_row(times(0, None, 2, None, None, None)) == 3
+    assert lost_in_a_row(times(None, None)) == 2
+    assert lost_in_a_row(times()) == 0

@@ -102,6 +102,8 @@ def test_an_outage_that_no_stream_could_show_is_a_failure() -> None:
     assert not failover.check_outage(unseen).passed
     late = msgspec.structs.replace(outage, ms=501.0)
     assert not failover.check_outage(late).passed
+    lossy = msgspec.structs.replace(outage, lost_in_a_row=11)
+    assert not failover.check_outage(lossy).passed
 
 
 def test_no_opened_connection_is_no_success() -> None:

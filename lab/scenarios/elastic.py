@@ -19,6 +19,7 @@ from onehop.lab import members
 from onehop.lab.lab import Lab
 from onehop.lab.results import Check, Connections, Outage, Phase, TimelineResult, header
 from onehop.lab.scenarios.failover import (
+    LOST_LIMIT,
     RETURN_S,
     check_connections,
     check_outage,
@@ -111,6 +112,7 @@ class _Show:
             downstream_ms=found.downstream,
             others_ms=None,
             lost_in_a_row=found.lost_in_a_row,
+            lost_limit=LOST_LIMIT,
             limit_ms=LIMIT_MS,
         )
 
