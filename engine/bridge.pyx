@@ -21,12 +21,13 @@ from onehop.engine.filter cimport (
     GO_ON, enter_device, enter_port, is_flood_filtered, leave_device, may_flood,
 )
 from onehop.engine.known cimport ANY_VLAN, Entry, Subject, find, mac_subject, neighbor_subject
+from onehop.engine.names cimport mac_tag, neighbor_tag
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit, leave
 from onehop.engine.neighbor cimport overhear
-from onehop.engine.topology cimport DEVICE_BRIDGE, DEVICE_ROUTER, Device, mac_tag, neighbor_tag
+from onehop.engine.topology cimport DEVICE_BRIDGE, DEVICE_ROUTER, Device
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, FORWARD, LOOP, R_ARP, R_BAD_SOURCE, R_LOOP, R_NOWHERE, R_SAME_PORT, R_TOO_LONG,
 )

@@ -96,10 +96,10 @@ cdef class Datapath:
         self.topology = topology
         self.states = States(seed=seed) if states is None else states
         self.hot.keeper.table = &self.states.table
-        self.hot.keeper.host = topology.host_index(host)
+        self.hot.keeper.host = topology.names.host_index(host)
         self.hot.topo = topology.topo
         self.hot.seed = seed
-        self.hot.local.host = topology.host_index(host)
+        self.hot.local.host = topology.names.host_index(host)
         self.max_flows = max_flows
         self.earlies.patience = patience_ns
         self.stale = set()
@@ -127,7 +127,7 @@ cdef class Datapath:
             self.all_stale = True
 
     def bind(self, str port, uint32_t ofport):
-        cdef idx_t index = self.topology.port_index(port)
+        cdef idx_t index = self.topology.names.port_index(port)
         if ofport >= OFPORTS:
             raise ValueError(f"{ofport}: no such OVS port number")
         grow(<void**>&self.hot.local.ofports, &self.hot.local.n_ports, index + 1, sizeof(uint32_t))
@@ -144,7 +144,7 @@ cdef class Datapath:
         self.stale.add(self.topology.topo.ports[index].tag)
 
     def limit(self, str port, double rate, double burst):
-        share_set(&self.shares, self.topology.port_index(port), rate, burst)
+        share_set(&self.shares, self.topology.names.port_index(port), rate, burst)
 
     # --- packets
 
@@ -178,8 +178,8 @@ cdef class Datapath:
         for i, octet in enumerate(ip):
             padded[i] = octet
         self.refresh(now_ns)
-        solicit(self.hot.topo, self.topology.port_index(port), 4 if len(ip) == 4 else 6, padded,
-                &self.hot.verdict, now_ns, self.hot.seed)
+        solicit(self.hot.topo, self.topology.names.port_index(port), 4 if len(ip) == 4 else 6,
+                padded, &self.hot.verdict, now_ns, self.hot.seed)
         hot_emit(self.hot)
         return self.received(0, [])
 
@@ -227,7 +227,7 @@ cdef class Datapath:
 
     cdef object again(self, bytes packet, str in_port, nsec_t now, bint gives_up):
         cdef Packet pkt
-        cdef idx_t port = self.topology.port_index(in_port)
+        cdef idx_t port = self.topology.names.port_index(in_port)
         self.refresh(now)
         reason = parse(&pkt, packet, <uint32_t>len(packet), port)
         if reason:
@@ -280,14 +280,14 @@ cdef class Datapath:
         self.hot.counts[<int>N_REFUSED] += 1
         if share_tell(&self.shares, port, now):
             with gil:
-                self.effects.append(PacketRefused(self.topology.port_name(port), "too many"))
+                self.effects.append(PacketRefused(self.topology.names.ports[port], "too many"))
         return 0
 
     # --- effects
 
     cdef int tell(self, const Packet* pkt, nsec_t now) except -1:
         cdef uint32_t kind = self.hot.verdict.kind
-        in_port = self.topology.port_name(pkt.key.in_port)
+        in_port = self.topology.names.ports[pkt.key.in_port]
         if kind == LOOP and share_tell(&self.shares, pkt.key.in_port, now):
             self.effects.append(PacketRefused(in_port, "loop"))
         if self.hot.verdict.reason == R_NO_NAT_PORT and share_tell(
@@ -296,7 +296,7 @@ cdef class Datapath:
             self.effects.append(PacketRefused(in_port, REASONS[R_NO_NAT_PORT]))
         if kind == AWAIT:
             self.effects.append(NeighborWanted(
-                self.topology.port_name(self.hot.verdict.await_port),
+                self.topology.names.ports[self.hot.verdict.await_port],
                 address_text(self.hot.verdict.await_ip, self.hot.verdict.await_family),
                 pkt.data[:pkt.len_bytes],
                 in_port,
@@ -313,15 +313,15 @@ cdef class Datapath:
         found = []
         if self.hot.verdict.learn_bridge != NONE:
             found.append(MacLearned(
-                self.topology.device_names[self.hot.verdict.learn_bridge],
+                self.topology.names.devices[self.hot.verdict.learn_bridge],
                 self.hot.verdict.learn_vlan,
                 self.hot.verdict.learn_mac[:6].hex(":"),
-                self.topology.port_name(self.hot.verdict.learn_port),
+                self.topology.names.ports[self.hot.verdict.learn_port],
             ))
         for i in range(self.hot.verdict.n_neighbors):
             seen = &self.hot.verdict.neighbors[i]
             found.append(NeighborLearned(
-                self.topology.port_name(seen.port), address_text(seen.ip, seen.family),
+                self.topology.names.ports[seen.port], address_text(seen.ip, seen.family),
                 seen.mac[:6].hex(":"),
             ))
         return found
@@ -430,7 +430,7 @@ cdef class Datapath:
         for host in range(self.hot.keeper.n_messages):
             message = &self.hot.keeper.messages[host]
             if message.len_bytes:
-                found.append((self.topology.host_names[host], message.data[:message.len_bytes]))
+                found.append((self.topology.names.hosts[host], message.data[:message.len_bytes]))
                 message.len_bytes = 0
         self.hot.keeper.waiting = 0
         return found

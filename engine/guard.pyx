@@ -9,7 +9,7 @@ from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_LATER, ICMP6_NA, ICMP6_NS, IP_ICMP6, IP_UDP,
 )
 from onehop.engine.state cimport D_RETURN
-from onehop.engine.topology cimport Allowed
+from onehop.engine.topology cimport Address
 from onehop.engine.walk cimport (
     see_eth_src, see_eth_type, see_frag, see_group_bit, see_ip_src, see_proto, see_tp_dst,
     see_tp_src,
@@ -78,11 +78,11 @@ cdef bint is_allowed(
     Walk* walk, const Port* port, const uint8_t* mac, uint8_t family, const uint8_t* ip,
 ) noexcept nogil:
     """family 0: the MAC with whatever address."""
-    cdef const Allowed* allowed
+    cdef const Address* allowed
     cdef uint32_t i, bits
     for i in range(port.n_allowed):
         allowed = &port.allowed[i]
-        if memcmp(allowed.mac, mac, 6) != 0:
+        if memcmp(&port.allowed_macs[6 * i], mac, 6) != 0:
             continue
         if family == 0:
             return True

@@ -1,2 +1,1 @@
-def hash_names(*names: str) -> int:
-    """64 bits that are the same on every host."""
+# C functions only: see layout.pxd.

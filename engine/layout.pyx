@@ -1,34 +1,11 @@
 """The memory of the compiled topology: filling, growing and freeing its arrays."""
 
-from hashlib import blake2b
-
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from onehop.engine.cdefs cimport NONE, uint16_t
+from onehop.engine.cdefs cimport NONE
 from onehop.engine.chain cimport address_set_clear, chain_clear
-from onehop.engine.route cimport (
-    ROUTE_NORMAL, Node, Route, trie_clear, trie_descend, trie_init, trie_set,
-)
-from onehop.engine.topology cimport Address, Allowed, Member
-
-from onehop.engine import maglev
-
-
-def hash_names(*names):
-    """64 bits that are the same on every host."""
-    text = "\0".join(names).encode()
-    return int.from_bytes(blake2b(text, digest_size=8).digest(), "little") or 1
-
-
-cdef bint is_active(const Topo* topo, const Port* port) noexcept:
-    if not port.used or not port.up:
-        return False
-    if port.peer != NONE:
-        return True
-    if port.host == NONE:
-        return False
-    return port.carrier and topo.hosts[port.host].used and topo.hosts[port.host].alive
+from onehop.engine.route cimport Route, trie_clear, trie_init, trie_set
 
 
 cdef void clear_port(Port* port) noexcept:
@@ -45,52 +22,35 @@ cdef void free_filters(Port* port) noexcept:
     free(port.egress_chains)
     free(port.ingress_chains)
     free(port.allowed)
+    free(port.allowed_macs)
     port.egress_chains = port.ingress_chains = NULL
     port.allowed = NULL
+    port.allowed_macs = NULL
     port.n_groups = port.n_allowed = 0
 
 
-cdef void free_named(Topo* topo) noexcept:
+cdef void free_topo(Topo* topo) noexcept:
     cdef uint32_t i
-    for i in range(topo.n_chains):
-        chain_clear(&topo.chains[i])
-    for i in range(topo.n_address_sets):
-        address_set_clear(&topo.address_sets[i])
-    for i in range(topo.n_port_sets):
-        free(topo.port_sets[i].ports)
-    free(topo.chains)
-    free(topo.address_sets)
-    free(topo.port_sets)
-
-
-cdef int fill_allowed(Port* port, allowed) except -1:
-    cdef Allowed* filled = NULL
-    cdef uint32_t i, n = <uint32_t>len(allowed)
-    if n:
-        filled = <Allowed*>calloc(n, sizeof(Allowed))
-        if filled == NULL:
-            raise MemoryError
-    for i in range(n):
-        mac, ip, length = allowed[i]
-        copy_bytes(filled[i].mac, mac, 6)
-        copy_bytes(filled[i].ip, ip, 16)
-        filled[i].family = 4 if len(ip) == 4 else 6
-        filled[i].prefix_bits = length
-    port.allowed, port.n_allowed = filled, n
-    return 0
-
-
-cdef void* copy_indices(list indices) except? NULL:
-    cdef uint32_t* made
-    cdef uint32_t i
-    if not indices:
-        return NULL
-    made = <uint32_t*>malloc(len(indices) * sizeof(uint32_t))
-    if made == NULL:
-        raise MemoryError
-    for i in range(<uint32_t>len(indices)):
-        made[i] = indices[i]
-    return made
+    for i in range(topo.n_ports):
+        free(topo.ports[i].addresses)
+        free(topo.ports[i].state_hosts)
+        free_filters(&topo.ports[i])
+    for i in range(topo.n_devices):
+        free_device(&topo.devices[i])
+    for i in range(topo.n_pools):
+        free(topo.members[i].members)
+        free(topo.members[i].slots)
+    free_named(topo)
+    free(topo.ports)
+    free(topo.devices)
+    free(topo.hosts)
+    free(topo.blocks)
+    free(topo.vips)
+    free(topo.members)
+    trie_clear(&topo.unroutable4)
+    trie_clear(&topo.unroutable6)
+    free(topo.known.slots)
+    free(topo)
 
 
 cdef void free_device(Device* device) noexcept:
@@ -110,6 +70,46 @@ cdef void free_device(Device* device) noexcept:
     trie_clear(&device.members6)
 
 
+cdef void free_named(Topo* topo) noexcept:
+    cdef uint32_t i
+    for i in range(topo.n_chains):
+        chain_clear(&topo.chains[i])
+    for i in range(topo.n_address_sets):
+        address_set_clear(&topo.address_sets[i])
+    for i in range(topo.n_port_sets):
+        free(topo.port_sets[i].ports)
+    free(topo.chains)
+    free(topo.address_sets)
+    free(topo.port_sets)
+
+
+cdef void* copy_indices(list indices) except? NULL:
+    cdef uint32_t* made
+    cdef uint32_t i
+    if not indices:
+        return NULL
+    made = <uint32_t*>malloc(len(indices) * sizeof(uint32_t))
+    if made == NULL:
+        raise MemoryError
+    for i in range(<uint32_t>len(indices)):
+        made[i] = indices[i]
+    return made
+
+
+cdef int fill_addresses(Address** array, uint32_t* n, prefixes) except -1:
+    cdef Address* filled = <Address*>calloc(len(prefixes) + 1, sizeof(Address))
+    cdef uint32_t i
+    if filled == NULL:
+        raise MemoryError
+    for i, (ip, length) in enumerate(prefixes):
+        copy_bytes(filled[i].ip, ip, 16)
+        filled[i].family = 4 if len(ip) == 4 else 6
+        filled[i].prefix_bits = length
+    free(array[0])
+    array[0], n[0] = filled, <uint32_t>len(prefixes)
+    return 0
+
+
 cdef int ensure_tries(Device* device) except -1:
     if device.routes4.nodes == NULL:
         trie_init(&device.routes4, 32)
@@ -124,65 +124,6 @@ cdef int ensure_tries(Device* device) except -1:
         trie_init(&device.vips6, 128)
         trie_init(&device.members4, 32)
         trie_init(&device.members6, 128)
-    return 0
-
-
-cdef int fill_addresses(Port* port, addresses) except -1:
-    cdef Address* filled = NULL
-    cdef uint32_t i, n = <uint32_t>len(addresses)
-    if n:
-        filled = <Address*>calloc(n, sizeof(Address))
-        if filled == NULL:
-            raise MemoryError
-    for i in range(n):
-        ip, length = addresses[i]
-        copy_bytes(filled[i].ip, ip, 16)
-        filled[i].family = 4 if len(ip) == 4 else 6
-        filled[i].prefix_bits = length
-    free(port.addresses)
-    port.addresses, port.n_addresses = filled, n
-    return 0
-
-
-cdef bint trie_has(const Trie* trie, bytes address) noexcept:
-    cdef uint8_t bits[16]
-    cdef uint32_t consulted = 0
-    cdef const Node* node
-    copy_bytes(bits, address, 16)
-    node = trie_descend(trie, bits, &consulted)
-    return node.n_routes > 0 and node.len_bits == trie.width_bits
-
-
-cdef int put_indices(Trie* trie, bytes address, list indices, tag_t tag) except -1:
-    cdef uint8_t bits[16]
-    copy_bytes(bits, address, 16)
-    facts = [(ROUTE_NORMAL, 0, b"", 0, index, b"", 0) for index in indices]
-    return set_routes(trie, bits, <uint8_t>(len(address) * 8), tag, facts)
-
-
-cdef int fill_members(Members* pool, facts) except -1:
-    """Those that take new connections share the slots."""
-    cdef uint32_t i, n = <uint32_t>len(facts)
-    cdef Member* members = <Member*>calloc(n + 1, sizeof(Member))
-    cdef uint16_t* slots
-    open_ones = [(f"{fact.address.hex()} {fact.port}", fact.weight, place)
-                 for place, fact in enumerate(facts) if fact.is_open and fact.is_healthy]
-    shares = maglev.table([(name, weight) for name, weight, _ in open_ones])
-    slots = <uint16_t*>calloc(len(shares) + 1, sizeof(uint16_t))
-    if members == NULL or slots == NULL:
-        free(members)
-        free(slots)
-        raise MemoryError
-    for i in range(n):
-        copy_bytes(members[i].ip, facts[i].address, 16)
-        members[i].port = facts[i].port
-        members[i].is_open, members[i].is_healthy = facts[i].is_open, facts[i].is_healthy
-    for i, place in enumerate(shares):
-        slots[i] = open_ones[place][2]
-    free(pool.members)
-    free(pool.slots)
-    pool.members, pool.n_members = members, n
-    pool.slots, pool.n_slots = slots, <uint32_t>len(shares)
     return 0
 
 
@@ -235,17 +176,18 @@ cdef int replace_array(idx_t** array, uint32_t* n, list indices) except -1:
     return 1
 
 
-cdef void* room_for(void* array, uint32_t n, size_t size) except NULL:
-    """The array with room for one more than n; it doubles whenever n is a power of two."""
-    cdef void* moved = array
-    if n & (n - 1) == 0:
-        moved = realloc(array, max(2 * n, 8) * size) if n == 0 or n >= 8 else array
-    if moved == NULL:
-        raise MemoryError
-    return moved
-
-
 cdef void copy_bytes(uint8_t* out, bytes data, size_t room_bytes) noexcept:
     """The bytes, and zeros behind them."""
     memset(out, 0, room_bytes)
     memcpy(out, <const uint8_t*>data, min(<size_t>len(data), room_bytes))
+
+
+cdef void* grown(void* array, uint32_t* n, size_t size) except NULL:
+    cdef void* moved = array
+    if n[0] == 0 or n[0] >= 8 and n[0] & (n[0] - 1) == 0:
+        moved = realloc(array, max(2 * n[0], 8) * size)
+    if moved == NULL:
+        raise MemoryError
+    memset(<char*>moved + n[0] * size, 0, size)
+    n[0] += 1
+    return moved

@@ -15,7 +15,7 @@ from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit
-from onehop.engine.topology cimport neighbor_tag
+from onehop.engine.names cimport neighbor_tag
 from onehop.engine.verdict cimport CONSUMED, R_ARP, Seen
 from onehop.engine.walk cimport (
     S_MEETS, S_TAG_NEIGHBOR, add_tag, decide, room, room_at, see_proto, see_tp_src, see_vlan, tell,

@@ -7,13 +7,14 @@ from libc.string cimport memset
 
 from onehop.engine.cdefs cimport NONE, uint16_t, uint32_t
 from onehop.engine.known cimport PLACE_IS_PORT
+from onehop.engine.names cimport Names, mac_tag, neighbor_tag
 from onehop.engine.neighbor cimport ask
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
 from onehop.engine.render cimport render
 from onehop.engine.state cimport TCP_ACK, TCP_SYN, StateEntry
 from onehop.engine.states cimport States, entry_view
-from onehop.engine.topology cimport Topology, mac_tag, neighbor_tag
+from onehop.engine.topology cimport Topology
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
     A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, AWAIT, CONSUMED, DROP, FORWARD, LOOP,
@@ -171,7 +172,7 @@ cdef int repeat(
     cdef Packet pkt
     cdef const uint8_t* data = packet
     cdef uint32_t len_bytes = <uint32_t>len(packet)
-    cdef idx_t index = topology.port_index(in_port)
+    cdef idx_t index = topology.names.port_index(in_port)
     cdef Verdict* out = <Verdict*>malloc(sizeof(Verdict))
     cdef uint32_t _i
     if out == NULL:
@@ -196,7 +197,7 @@ cdef object simulated(
         if out == NULL or trace == NULL:
             raise MemoryError
         trace.n_steps = 0
-        index = topology.port_names.index(in_port) if in_port in topology.port_names else None
+        index = topology.names.ports.index(in_port) if in_port in topology.names.ports else None
         if index is None:
             raise KeyError(in_port)
         malformed = parse(&pkt, packet, <uint32_t>len(packet), index)
@@ -257,11 +258,11 @@ cdef tuple actions_view(Topology topology, const Action* actions, uint32_t n):
 cdef object action_view(Topology topology, const Action* action):
     kind = action.kind
     if kind == A_OUTPUT:
-        return explain.Action("output", topology.port_names[action.value])
+        return explain.Action("output", topology.names.ports[action.value])
     if kind == A_FLOOD:
-        but = "" if action.except_port == NONE else topology.port_names[action.except_port]
-        host = "" if action.host == NONE else topology.host_names[action.host]
-        return explain.Action("flood", topology.device_names[action.value], but, host)
+        but = "" if action.except_port == NONE else topology.names.ports[action.except_port]
+        host = "" if action.host == NONE else topology.names.hosts[action.host]
+        return explain.Action("flood", topology.names.devices[action.value], but, host)
     if kind in MAC_ACTIONS:
         return explain.Action(MAC_ACTIONS[kind], action.mac[:6].hex(":"))
     if kind in IP_ACTIONS:
@@ -289,11 +290,11 @@ cdef tuple outputs_view(Topology topology, bytes packet, tuple actions):
 
 
 cdef list flooded(Topology topology, action):
-    cdef idx_t bridge = topology.device_index(action.value)
+    cdef idx_t bridge = topology.names.device_index(action.value)
     ports = [
-        topology.port_names[topology.topo.devices[bridge].exterior[i]]
+        topology.names.ports[topology.topo.devices[bridge].exterior[i]]
         for i in range(topology.topo.devices[bridge].n_exterior)
-        if not action.host or topology.host_index(action.host) == (
+        if not action.host or topology.names.host_index(action.host) == (
             topology.topo.ports[topology.topo.devices[bridge].exterior[i]].host)
     ]
     return [port for port in ports if port != action.except_port]
@@ -303,11 +304,11 @@ cdef tuple learned_view(Topology topology, const Verdict* out):
     found = []
     if out.learn_bridge != NONE:
         found.append(MacLearned(
-            topology.device_names[out.learn_bridge], out.learn_vlan,
-            out.learn_mac[:6].hex(":"), topology.port_names[out.learn_port]))
+            topology.names.devices[out.learn_bridge], out.learn_vlan,
+            out.learn_mac[:6].hex(":"), topology.names.ports[out.learn_port]))
     for i in range(out.n_neighbors):
         found.append(NeighborLearned(
-            topology.port_names[out.neighbors[i].port],
+            topology.names.ports[out.neighbors[i].port],
             address_text(out.neighbors[i].ip, out.neighbors[i].family),
             out.neighbors[i].mac[:6].hex(":")))
     return tuple(found)
@@ -317,7 +318,7 @@ cdef object awaited_view(Topology topology, const Verdict* out, bytes packet, st
     if out.await_port == NONE:
         return None
     address = address_text(out.await_ip, out.await_family)
-    return NeighborWanted(topology.port_names[out.await_port], address, packet, in_port)
+    return NeighborWanted(topology.names.ports[out.await_port], address, packet, in_port)
 
 
 cdef str address_text(const uint8_t* ip, uint32_t family):
@@ -337,7 +338,7 @@ cdef tuple tags_view(Topology topology, const Verdict* out, const Trace* trace):
     for i in range(trace.n_steps):
         note_tag(topology, &trace.steps[i], names)
     return tuple(
-        names[out.tags[i]] if out.tags[i] in names else topology.tag_name(out.tags[i])
+        names[out.tags[i]] if out.tags[i] in names else topology.names.of_tag(out.tags[i])
         for i in range(out.n_tags))
 
 
@@ -346,13 +347,14 @@ cdef int note_tag(Topology topology, const Step* step, dict names) except -1:
     if step.code == S_TAG_MAC:
         tag = mac_tag(&topology.topo.devices[place], <uint16_t>step.value, step.bytes)
         vlan = "" if step.value == 0xffff else f" {step.value}"
-        names[tag] = f"mac {topology.device_names[place]}{vlan} {step.bytes[:6].hex(':')}"
+        names[tag] = f"mac {topology.names.devices[place]}{vlan} {step.bytes[:6].hex(':')}"
     elif step.code == S_TAG_NEIGHBOR:
         if place == NONE:
             place = step.port | <uint32_t>PLACE_IS_PORT
         tag = neighbor_tag(topology.topo, place, step.bytes)
         names[tag] = (
-            f"neighbor {topology.place_name(place)} {address_text(step.bytes, step.value)}")
+            f"neighbor {(<Names>topology.names).place_name(place)} "
+            f"{address_text(step.bytes, step.value)}")
     return 0
 
 
@@ -368,10 +370,10 @@ cdef tuple steps_view(Topology topology, const Trace* trace):
 cdef str step_view(Topology topology, const Step* step):
     return explain.step_in_words(
         step.code, bool(step.is_crafted),
-        "" if step.device == NONE else topology.device_names[step.device],
-        "" if step.port == NONE else topology.port_names[step.port],
+        "" if step.device == NONE else topology.names.devices[step.device],
+        "" if step.port == NONE else topology.names.ports[step.port],
         step.value, step.bytes[:16], chain_name(topology, step))
 
 
 cdef str chain_name(Topology topology, const Step* step):
-    return topology.chain_names[(<const uint32_t*>step.bytes)[0]] if step.code == S_RULE else ""
+    return topology.names.chains[(<const uint32_t*>step.bytes)[0]] if step.code == S_RULE else ""

@@ -1,13 +1,13 @@
 """The virtual topology compiled: what the walk and the translation to a host's actions read.
 
-1. An index belongs to its name for ever; a removed thing stays as an entry that is not `used`.
-2. The arrays move when they grow: hold indices, not pointers, across calls of `update`.
-3. `update` and `set_host_alive` are the only writers.
+1. `update` and `set_host_alive` are the only writers.
+2. Names, indices and the memory are in names.pxd; each kind of fact is written into its place by
+   policies.pyx, services.pyx, prefixes.pyx or topology.pyx.
 """
 
 from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.chain cimport AddressSet, Chain, PortSet
-from onehop.engine.known cimport Known, Subject
+from onehop.engine.known cimport Known
 from onehop.engine.route cimport Trie
 
 cdef enum DeviceKind:
@@ -15,16 +15,10 @@ cdef enum DeviceKind:
     DEVICE_BRIDGE = 1
     DEVICE_ROUTER = 2
 
-cdef struct Address:       # of a port, with its subnet
+cdef struct Address:       # with its subnet
     uint8_t ip[16]
     uint8_t family         # 4 or 6
     uint8_t prefix_bits
-
-cdef struct Allowed:       # what a port may send from
-    uint8_t mac[6]
-    uint8_t family         # 4 or 6; 0: the MAC only
-    uint8_t prefix_bits
-    uint8_t ip[16]
 
 cdef struct Host:
     uint8_t used           # stated
@@ -55,8 +49,9 @@ cdef struct Port:
     uint32_t n_groups      # security groups
     uint32_t* egress_chains   # of each
     uint32_t* ingress_chains
-    uint32_t n_allowed     # 0: it may send from anything
-    Allowed* allowed
+    uint32_t n_allowed     # what it may send from; 0: anything
+    Address* allowed
+    uint8_t* allowed_macs  # six bytes of each
 
 cdef struct Device:
     uint8_t kind           # a DeviceKind
@@ -158,33 +153,14 @@ cdef inline uint16_t length_class(const Topo* topo, uint32_t frame_bytes) noexce
             bits |= <uint16_t>(1 << i)
     return bits
 
-cdef tag_t mac_tag(const Device* bridge, uint16_t vlan, const uint8_t* mac) noexcept nogil
-# `ip` has 16 bytes, zeros behind an IPv4 address.
-cdef tag_t neighbor_tag(const Topo* topo, uint32_t place, const uint8_t* ip) noexcept nogil
-
 cdef class Topology:
     cdef Topo* topo        # the same for the life of the object
-    cdef readonly list port_names, device_names, host_names, chain_names  # by index
-    cdef dict _port_index, _device_index, _host_index
-    cdef dict _chain_index, _address_set_index, _port_set_index
+    cdef readonly object names  # a names.Names: its .pxd needs what is above
     cdef object _facts     # what is stated, and what follows from it
     cdef object _sharing   # whose flow state is whose
-    cdef dict _via         # port -> the prefixes with routes by way of it
-    cdef dict _routes      # prefix -> the ports by way of which it has routes
-    cdef dict _tag_names
+    cdef object _policies, _services, _prefixes  # write facts of their own kinds
     cdef bint _limits_stale
-    cdef dict _vip_index, _pool_index
-    cdef dict _vips        # VIP -> its fact
-    cdef dict _pools       # pool -> its members
-    cdef dict _balanced    # router -> the addresses in its tries
-    cdef dict _jumps       # chain -> those that its rules jump to
-    cdef set _translating  # chains with rules that translate
-    cdef dict _blocks      # (host, address, first port) -> number of ports
-    cdef tag_t _entry_tag(self, const Subject* about) noexcept
-    cdef str _subject_name(self, const Subject* about)
-    cdef str place_name(self, uint32_t place)
     cdef int _fill_port(self, idx_t index, fact) except -1
     cdef int _review_port(self, idx_t index, set tags, set touched) except -1
-    cdef int _fill_filters(self, idx_t index, fact) except -1
     cdef int _touch(self, idx_t index, set touched) except -1
     cdef int _sort_in(self, idx_t index, list exterior, list interior, set hosts) except -1

@@ -2,9 +2,12 @@ from collections.abc import Iterable
 
 from onehop.engine.effects import MacLearned, NeighborLearned
 from onehop.engine.model import Resource
+from onehop.engine.names import Names
 
 class Topology:
     """The virtual topology compiled, replaced piece by piece."""
+
+    names: Names
 
     def __init__(self) -> None: ...
     def update(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]] = ()) -> list[int]:
@@ -23,12 +26,6 @@ class Topology:
     def get(self, kind: str, name: str) -> Resource | None:
         """The resource as it was put."""
 
-    def port_index(self, name: str) -> int:
-        """The index of a port, which is its name's for ever, stated or not."""
-
-    def port_name(self, index: int) -> str: ...
-    def host_index(self, name: str) -> int: ...
-    def device_index(self, name: str) -> int: ...
     @property
     def limits(self) -> tuple[int, ...]:
         """The lengths that flows tell apart."""
@@ -50,6 +47,3 @@ class Topology:
 
     def neighbor_tag(self, port: str, address: str) -> int:
         """The tag of verdicts that depended on the MAC of this address."""
-
-    def tag_name(self, tag: int) -> str:
-        """A tag in words; those of MACs and neighbors only where an entry exists."""

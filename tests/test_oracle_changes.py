@@ -27,7 +27,7 @@ def fresh(scene: Scene, world: World) -> Simulator:
     """A topology compiled in one step from what `world` holds."""
     simulator = compiled([row for rows in world.rows.values() for row in rows.values()])
     for machine in scene.machines:
-        simulator.topology.port_index(machine.port)
+        simulator.topology.names.port_index(machine.port)
     for host in world.dead:
         simulator.topology.set_host_alive(host, False)
     return simulator

@@ -1,0 +1,1 @@
+# Not for Python: see services.pxd.
