@@ -1,8 +1,8 @@
 """Gateways that join and leave a running lab.
 
 A gateway joins: its node and wire are made, the topology states it, its switch and agent start.
-It leaves in the order that an operator would choose: first nobody is told to use it any more,
-then nobody does, then it goes.
+It leaves in the order that an operator would choose: it is drained, nothing passes it any more,
+then it goes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from onehop.lab.lab import Lab
 from onehop.lab.processes import kill, services
 from onehop.lab.state import LabError, NodeState
 from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, plan, with_gateway, without
-from onehop.lab.up import apply
+from onehop.lab.up import apply, command_line
+from onehop.lab.wiretap import UplinkTap
 
 DRAIN_S = 15.0
-LOOK_S = 0.3
-IDLE_PACKETS = 5  # in one look: what the kernel's own neighbour discovery may send
+LOOK_S = 0.6
 
 
 def join(lab: Lab, name: str) -> Gateway:
@@ -43,12 +43,27 @@ def join(lab: Lab, name: str) -> Gateway:
 def leave(lab: Lab, name: str) -> None:
     """Drain gateway `name` and remove it."""
     uplink = _uplink(lab.plan, name)
-    _state(lab, without(lab.topology, name, host_too=False))
-    checks.eventually(lambda: _still_used(lab, name), DRAIN_S)
+    drain(lab, name)
     _state(lab, without(lab.topology, name))
     outside.remove(lab.node("outside"), lab.plan, uplink)
     kill(services(name))
     _remember(lab, holder.ask(lab.directory, holder.Request(remove=name)))
+
+
+def drain(lab: Lab, name: str) -> None:
+    """Have nobody choose gateway `name` any more; return when nothing passes it."""
+    _set_drain(lab, name, "true")
+    checks.eventually(lambda: _still_used(lab, name), DRAIN_S)
+
+
+def undrain(lab: Lab, name: str) -> None:
+    """Put gateway `name` to use again."""
+    _set_drain(lab, name, "false")
+
+
+def _set_drain(lab: Lab, name: str, value: str) -> None:
+    stated = ["set", "host", name, f"drain={value}", "--store", lab.state.store]
+    command_line(stated, "nice")
 
 
 def _state(lab: Lab, topology: Topology) -> None:
@@ -78,8 +93,7 @@ def _uplink(plan: Plan, name: str) -> Uplink:
 
 
 def _still_used(lab: Lab, name: str) -> str:
-    before = lab.uplink_counters()[name]
-    time.sleep(LOOK_S)
-    after = lab.uplink_counters()[name]
-    packets = after.up_packets - before.up_packets + after.down_packets - before.down_packets
-    return f"{packets} packets in {LOOK_S} s through {name}" if packets > IDLE_PACKETS else ""
+    with UplinkTap(lab.node("isp").pid, f"{name}-in") as tap:
+        time.sleep(LOOK_S)
+        packets = tap.count()
+    return f"{packets} packets in {LOOK_S} s through {name}" if packets else ""

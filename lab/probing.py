@@ -51,6 +51,14 @@ class _Seen(NamedTuple):
     lost: int  # in a row
 
 
+class Losses(NamedTuple):
+    """What became of the packets sent in some time, by direction."""
+
+    sent: int
+    upstream: int  # lost
+    downstream: int
+
+
 class Probing:
     """The probe streams between the first machine and the first client."""
 
@@ -115,6 +123,15 @@ class Probing:
             },
             lost_in_a_row=max((one.lost for found in seen.values() for one in found), default=0),
         )
+
+    def losses(self, start_ns: int, end_ns: int) -> Losses:
+        """The packets of all aimed streams that were sent in that time, and never arrived."""
+        sent, lost = 0, {UPSTREAM: 0, DOWNSTREAM: 0}
+        for (direction, _), stream in self._streams.items():
+            first, last = stream.sent.searchsorted([start_ns, end_ns])
+            sent += int(last - first)
+            lost[direction] += int((stream.received[first:last] == 0).sum())
+        return Losses(sent, lost[UPSTREAM], lost[DOWNSTREAM])
 
     def _see(self, direction: str, port: int, number: int, since_ns: int, until_ns: int) -> _Seen:
         """What a stream shows of a time in which it was aimed."""

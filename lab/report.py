@@ -16,6 +16,7 @@ from markupsafe import Markup
 from onehop.lab import published, results
 from onehop.lab.charts import charts, render
 from onehop.lab.results import (
+    FailoverResult,
     OnehopResult,
     Result,
     ScalingResult,
@@ -127,6 +128,9 @@ def _timeline_tiles(result: TimelineResult) -> list[Tile]:
         kept = all((o.ms or 0.0) <= (o.limit_ms or 0.0) for o in limited)
         what = f"the longest outage ({worst.event})"
         found.append(Tile(f"{worst.ms:.0f}", "ms", what, kept))
+    if isinstance(result, FailoverResult) and result.losses:
+        lost = sum(loss.upstream + loss.downstream for loss in result.losses)
+        found.append(Tile(str(lost), "", "packets lost while draining", lost == 0))
     connections = result.connections
     what = f"of {connections.opened} long-lived connections broken"
     found.append(Tile(str(connections.broken), "", what, connections.broken == 0))

@@ -139,10 +139,20 @@ class TimelineResult(Result, frozen=True, kw_only=True):
     probe_cpu: float  # share of one core that the probes' worker used
 
 
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """The packets that the probe streams lost between an event and the next one."""
+
+    event: str
+    sent: int
+    upstream: int
+    downstream: int
+
+
 class FailoverResult(TimelineResult, frozen=True, kw_only=True):
     """Gateways stopped one by one, and brought back."""
 
     how: str
+    losses: tuple[Loss, ...] = ()  # where gateways were drained
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):

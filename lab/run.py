@@ -12,7 +12,7 @@ import pathlib
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -32,7 +32,8 @@ JsonFile = Annotated[
     pathlib.Path | None, typer.Option("--json", help="Write the result here; - prints it.")
 ]
 Reports = Annotated[pathlib.Path, typer.Option(help="Where the report is written.")]
-HowOption = Annotated[How, typer.Option(help="How gateways stop (failover).")]
+FailoverHow = Literal[How, "drain"]
+HowOption = Annotated[FailoverHow, typer.Option(help="How gateways stop (failover).")]
 DirectionOption = Annotated[
     LoadDirection, typer.Option(help="Which way the load goes (failover, elastic).")
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from onehop.lab.results import (
+    FailoverResult,
     OnehopResult,
     Result,
     ScalingResult,
@@ -23,6 +24,8 @@ def tables(result: Result) -> Iterator[Table]:
             yield phases(result)
             yield outages(result)
             yield connections(result)
+            if isinstance(result, FailoverResult) and result.losses:
+                yield losses(result)
         case OnehopResult():
             yield crossings(result)
 
@@ -78,6 +81,13 @@ def connections(result: TimelineResult) -> Table:
     table = _table("Long-lived TCP connections", ("by way of", "tried", "opened", "broken"))
     for kind, found in result.connections.by_kind.items():
         table.add_row(kind, str(found.tried), str(found.opened), str(found.broken))
+    return table
+
+
+def losses(result: FailoverResult) -> Table:
+    table = _table("Lost of the probe streams", ("event", "sent", "upstream", "downstream"))
+    for loss in result.losses:
+        table.add_row(loss.event, str(loss.sent), str(loss.upstream), str(loss.downstream))
     return table
 
 

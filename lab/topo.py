@@ -177,15 +177,12 @@ def with_gateway(topology: Topology, n: int) -> Topology:
     return Topology.of([*msgspec.structs.replace(topology, port_groups=groups), *own])
 
 
-def without(topology: Topology, host: str, *, host_too: bool = True) -> Topology:
-    """`topology` less a gateway: its sessions, or all of it."""
+def without(topology: Topology, host: str) -> Topology:
+    """`topology` less a gateway."""
     ports = {port.name for port in topology.ports if port.host == host}
-    peers = tuple(peer for peer in topology.bgp_peers if peer.port not in ports)
-    if not host_too:
-        return msgspec.structs.replace(topology, bgp_peers=peers)
     return msgspec.structs.replace(
         topology,
-        bgp_peers=peers,
+        bgp_peers=tuple(peer for peer in topology.bgp_peers if peer.port not in ports),
         ports=tuple(port for port in topology.ports if port.name not in ports),
         hosts=tuple(h for h in topology.hosts if h.name != host),
         port_groups=tuple(

@@ -162,7 +162,7 @@ def start_store(lab: Lab) -> None:
     directory = lab.directory / STORE
     directory.mkdir(exist_ok=True)
     listening = ["store", "run", "--detach", "--remote", lab.state.store]
-    _onehop([*listening, "--directory", str(directory)], service=STORE)
+    command_line([*listening, "--directory", str(directory)], service=STORE)
     apply(lab)
 
 
@@ -174,10 +174,11 @@ def apply(lab: Lab, topology: model.Topology | None = None) -> None:
             other.write(model.dump(topology))
             other.flush()
         path = other.name if topology else lab.state.topology
-        _onehop(["apply", "-f", path, "--store", lab.state.store], "nice")
+        command_line(["apply", "-f", path, "--store", lab.state.store], "nice")
 
 
-def _onehop(arguments: list[str], *before: str, service: str = "") -> None:
+def command_line(arguments: list[str], *before: str, service: str = "") -> None:
+    """Run `onehop` with these arguments, as a user would; a failure is a LabError."""
     command = [*before, onehop(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
     if done.returncode:

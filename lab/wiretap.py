@@ -1,9 +1,10 @@
-"""Tunnelled frames, seen on every link of the underlay (packet(7)).
+"""Frames seen on wires (packet(7)): tunnelled ones on the underlay's links, users' on an uplink.
 
 1. A tap sees a link at the switch's port: `sent` is what the host put on it, `delivered` what the
    host got from it.
 2. Only VXLAN (RFC 7348) packets count, and of these the ones whose inner frame is wanted; BFD
    between hosts, which is tunnelled too, is told apart by that.
+3. On an uplink everything counts but what routers say to each other: ARP, ND, BGP, BFD.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ VXLAN_PORT = 4789
 _OUTGOING = 4  # PACKET_OUTGOING: from the switch to the host
 _SO_RCVBUFFORCE = 33
 _ETHERNET, _UDP, _VXLAN = 14, 8, 8
-_IPV4 = b"\x08\x00"
+_IPV4, _IPV6 = b"\x08\x00", b"\x86\xdd"
+BGP, BFD = 179, (3784, 3785)  # RFC 4271, RFC 5881
 
 Wanted = Callable[[bytes], bool]
 
@@ -51,6 +53,41 @@ class Wiretap:
     def count(self, wanted: Wanted) -> dict[str, Seen]:
         """By device, the wanted inner frames that came by since the last look."""
         return {device: _count(sock, wanted) for device, sock in self._sockets.items()}
+
+
+class UplinkTap:
+    """A tap on an uplink's wire; a context, inside which frames are collected."""
+
+    def __init__(self, pid: int, device: str) -> None:
+        self._socket = _tap(pid, device)
+
+    def __enter__(self) -> UplinkTap:
+        _drain(self._socket)
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._socket.close()
+
+    def count(self) -> int:
+        """The users' frames, either way, since the last look."""
+        return sum(is_users(frame) for frame, _ in _drain(self._socket))
+
+
+def is_users(frame: bytes) -> bool:
+    """Whether the frame is none that routers send each other."""
+    ethertype = frame[12:14]
+    if ethertype == _IPV4:
+        protocol, l4 = frame[23], _ETHERNET + 4 * (frame[14] & 0x0F)
+    elif ethertype == _IPV6:
+        protocol, l4 = frame[20], _ETHERNET + 40
+    else:
+        return False
+    ports = struct.unpack_from("!HH", frame.ljust(l4 + 4, b"\0"), l4)
+    if protocol == socket.IPPROTO_TCP:
+        return BGP not in ports
+    if protocol == socket.IPPROTO_UDP:
+        return ports[1] not in BFD
+    return protocol != socket.IPPROTO_ICMPV6
 
 
 def inner_frame(frame: bytes) -> bytes | None:

@@ -6,12 +6,15 @@ import math
 import random
 from typing import Any
 
+import msgspec
+
 from onehop.lab.results import (
     Check,
     Connections,
     Event,
     FailoverResult,
     Kind,
+    Loss,
     Moment,
     Outage,
     Phase,
@@ -39,6 +42,7 @@ HEADER: dict[str, Any] = {
 }
 STEPS = ((0, 3), (14, 2), (24, 1), (34, 0), (44, 1), (58, 2), (72, 3))
 END = 84
+DRAINED = ("drained", "stopped", "started", "undrained")
 
 
 def scaling(*, passed: bool = True) -> ScalingResult:
@@ -101,6 +105,11 @@ def failover(*, passed: bool = True) -> FailoverResult:
         checks=(Check("no long-lived connection broken", passed, "48 opened, 0 broken"),),
         **HEADER,
     )
+
+
+def drained() -> FailoverResult:
+    lost = [Loss(event=f"g1 {what}", sent=4000, upstream=0, downstream=1) for what in DRAINED]
+    return msgspec.structs.replace(failover(), how="drain", losses=tuple(lost))
 
 
 def outage(event: str, ms: float | None, limit_ms: float | None) -> Outage:

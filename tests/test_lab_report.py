@@ -15,7 +15,7 @@ from rich.console import Console
 
 from onehop.lab import published, report, results
 from onehop.lab.results import Crossing, OnehopResult, Result, ScalingResult
-from onehop.lab.scenarios import elastic, failover, scaling
+from onehop.lab.scenarios import drain, elastic, failover, scaling
 from onehop.lab.tables import tables
 
 
@@ -31,6 +31,7 @@ def crossings() -> OnehopResult:
 
 NO_PICTURES = {"scaling": {"throughput": Markup(), "efficiency": Markup()}}
 ALL: list[Result] = [lab_results.scaling(), lab_results.failover(), crossings()]
+TABLES = [*ALL, lab_results.drained()]
 
 
 def test_json_holds_what_every_scenario_promises_and_its_own_figures() -> None:
@@ -70,12 +71,19 @@ def test_published_figures_are_labelled_as_such() -> None:
     assert "published" in neutron and "0.29" in neutron
 
 
+def test_losses_while_draining_are_told() -> None:
+    pictures = {"failover": {"timeline": Markup(), "outages": Markup()}}
+    page = report.render_page([lab_results.drained()], pictures)
+    assert "packets lost while draining" in page and page.count("<td>4000</td>") == 4
+    assert not drain.check_loss(lab_results.drained().losses[0]).passed
+
+
 def test_a_failed_check_is_seen_at_once() -> None:
     page = report.render_page([lab_results.scaling(passed=False)], NO_PICTURES)
     assert "Some checks failed" in page and "<details open>" in page
 
 
-@pytest.mark.parametrize("result", ALL, ids=lambda result: result.scenario)
+@pytest.mark.parametrize("result", TABLES, ids=lambda result: result.scenario)
 def test_tables_show_every_row(result: Result) -> None:
     console = Console(width=140, record=True, file=io.StringIO())
     for table in tables(result):

@@ -53,10 +53,11 @@ def test_a_gateway_that_joins_and_leaves_leaves_the_topology_as_it_was() -> None
     assert without(joined, "g3") == before
 
 
-def test_a_drained_gateway_keeps_its_port_and_loses_its_sessions() -> None:
-    drained = without(generate(2, 2), "g2", host_too=False)
-    assert "uplink-g2" in {port.name for port in drained.ports}
-    assert {peer.port for peer in drained.bgp_peers} == {"uplink-g1"}
+def test_the_outside_reaches_machines_by_floating_ips_or_by_what_is_not_translated() -> None:
+    stated = generate(3, 1)
+    assert [m.public for m in plan(stated).machines] == ["192.0.2.1", None, "192.0.2.3"]
+    plain = msgspec.structs.replace(stated, chains=(), floating_ips=())
+    assert [m.public for m in plan(plain).machines] == ["10.0.0.11", "10.0.0.12", "10.0.0.13"]
 
 
 @pytest.mark.parametrize(("computes", "gateways"), [(0, 1), (201, 1), (1, 0), (1, 10)])

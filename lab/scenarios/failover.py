@@ -15,10 +15,12 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Literal
 
 from onehop.lab.gateways import Gateway, How
 from onehop.lab.lab import Lab
 from onehop.lab.results import Check, Connections, FailoverResult, Outage, Phase, counted, header
+from onehop.lab.scenarios import drain
 from onehop.lab.scenarios.load import Load, putting_back
 from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection
@@ -35,11 +37,13 @@ def run(
     lab: Lab,
     screen: Screen,
     *,
-    how: How = "kill",
+    how: How | Literal["drain"] = "kill",
     direction: LoadDirection = "downstream",
     streams: int = 4,
 ) -> FailoverResult:
     """Stop every gateway in the given way, and start them again."""
+    if how == "drain":
+        return _drained(lab, screen, direction, streams)
     started_s = time.time()
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
@@ -60,6 +64,40 @@ def run(
         connections=outcome,
         probe_cpu=round(load.probing.cpu, 4),
         **header("failover", lab, show.checks(outages, outcome), started_s),
+    )
+
+
+def _drained(lab: Lab, screen: Screen, direction: LoadDirection, streams: int) -> FailoverResult:
+    started_s = time.time()
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onehop-")))
+        stack.enter_context(putting_back(lambda: drain.restore(lab)))
+        offered_bps = drain.OFFERED * lab.state.options.uplink_mbit * 1e6
+        load = stack.enter_context(
+            Load(lab, screen, directory, direction, streams, offered_bps=offered_bps)
+        )
+        show = drain.Drain(load, lab)
+        show.all_of_it()
+        outcome = load.finish()
+        outages, losses = show.outages(), show.losses()
+    checks = [
+        *map(drain.check_loss, losses),
+        *map(check_phase, show.phases),
+        *check_returned(show.returned),
+        *check_connections(outcome),
+    ]
+    return FailoverResult(
+        how="drain",
+        direction=direction,
+        timeline=load.recorder.timeline(),
+        events=load.recorder.noted(),
+        phases=tuple(show.phases),
+        outages=outages,
+        outages_ms={outage.event: outage.ms for outage in outages},
+        losses=losses,
+        connections=outcome,
+        probe_cpu=round(load.probing.cpu, 4),
+        **header("failover", lab, checks, started_s),
     )
 
 
@@ -146,10 +184,7 @@ class _Show:
         return [
             *(check_outage(outage) for outage in outages if outage.limit_ms is not None),
             *(check_phase(phase) for phase in self.phases if phase.efficiency is not None),
-            *(
-                Check(f"{name} came back by itself", back, f"within {RETURN_S:.0f} s")
-                for name, back in self.returned.items()
-            ),
+            *check_returned(self.returned),
             *check_connections(connections),
         ]
 
@@ -174,6 +209,14 @@ def check_phase(phase: Phase) -> Check:
     detail = f"{phase.efficiency:.3f} ({phase.mbit_per_s:.0f} Mb/s); {LEAST} wanted"
     name = f"throughput of {counted(phase.gateways, 'gateway')} at {phase.start:.0f} s"
     return Check(name, phase.efficiency >= LEAST, detail)
+
+
+def check_returned(returned: dict[str, bool]) -> list[Check]:
+    """Every gateway is in use again."""
+    return [
+        Check(f"{name} came back by itself", back, f"within {RETURN_S:.0f} s")
+        for name, back in returned.items()
+    ]
 
 
 def check_connections(connections: Connections) -> list[Check]:

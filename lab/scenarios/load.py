@@ -24,7 +24,7 @@ from onehop.lab.traffic import LoadDirection, Traffic
 SETTLE_S, WINDOW_S = 3.0, 5.0
 AIM_SETTLE_S = 0.5
 AIM_TRIES = 5
-CARRIES_SHARE = 0.1  # of its rate: an uplink that carries so much is in use
+CARRIES_SHARE = 0.1  # of its rate, or of its share: an uplink that carries so much is in use
 
 
 class Load:
@@ -112,9 +112,12 @@ class Load:
     def carries(self, gateway: str, timeout_s: float) -> bool:
         """Wait until the load uses this gateway."""
         self.screen.doing(f"waiting until {gateway} carries traffic")
+        fair_bps = self.uplink_bps
+        if self._offered_bps:
+            fair_bps = min(fair_bps, self._offered_bps / len(self.lab.gateways))
 
         def used(rate: Rate) -> bool:
-            return rate.wires_bps.get(gateway, 0.0) > CARRIES_SHARE * self.uplink_bps
+            return rate.wires_bps.get(gateway, 0.0) > CARRIES_SHARE * fair_bps
 
         return self.recorder.until(used, timeout_s)
 

@@ -1,0 +1,174 @@
+"""The load balancer: who gets the connections to a VIP, and who keeps them."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from math import sqrt
+
+import msgspec
+
+from onehop.engine.model import PoolMember, Topology, Vip
+from onehop.lab.acceptance.scene import Scene, Step, udp, with_fields
+from onehop.lab.acceptance.servers import Servers
+from onehop.lab.results import Check
+from onehop.lab.state import LabError
+
+REQUESTS, WEIGHTS = 400, (1, 3, 9)
+SIGMAS = 3.5  # of the sampling error: missed by chance once in some hundred runs
+STICKY, LASTING, NEW = 40, 24, 40
+AFFINITY_S = 60
+PATIENCE_S = 3.0
+
+
+def steps(scene: Scene) -> Iterator[Step]:
+    balancing = _Balancing(scene)
+    yield f"{REQUESTS} requests by weight", balancing.weights
+    yield "requests by UDP", balancing.datagrams
+    yield "affinity", balancing.sticky
+    yield "a member that is drained", balancing.drained
+    yield "a member that is gone", balancing.gone
+    yield "a pool without members", balancing.refused
+
+
+class _Balancing:
+    def __init__(self, scene: Scene) -> None:
+        self.scene, self.client = scene, scene.client
+        topology = scene.lab.topology
+        found: dict[str, Vip] = {vip.protocol: vip for vip in topology.vips}
+        if set(found) != {"tcp", "udp"}:
+            raise LabError("this scenario needs a VIP of TCP and one of UDP")
+        self.tcp, self.udp = found["tcp"], found["udp"]
+        self.members: list[PoolMember] = [
+            member for member in topology.pool_members if member.pool == self.tcp.pool
+        ]
+        if len(self.members) != len(WEIGHTS):
+            raise LabError(f"this scenario needs a pool of {len(WEIGHTS)} members")
+
+    def weights(self) -> Check:
+        weights = {m.name: w for m, w in zip(self.members, WEIGHTS, strict=True)}
+        changed = with_fields("pool_members", {n: {"weight": w} for n, w in weights.items()})
+        with self._servers(), self.scene.stated(changed):
+            got = self._requests(REQUESTS)
+        shares = {name: weight / sum(WEIGHTS) for name, weight in weights.items()}
+        passed = sum(got.values()) == REQUESTS and all(
+            abs(got[name] - REQUESTS * p) <= SIGMAS * sqrt(REQUESTS * p * (1 - p))
+            for name, p in shares.items()
+        )
+        wanted = " ".join(f"{REQUESTS * p:.0f}" for p in shares.values())
+        detail = f"of {REQUESTS}, {_told(got)}; {wanted} within {SIGMAS} sigmas wanted"
+        return Check("connections are shared by weight", passed, detail)
+
+    def datagrams(self) -> Check:
+        with self._servers():
+            got = Counter(filter(None, (self._datagram() for _ in range(NEW))))
+        passed = sum(got.values()) == NEW and len(got) == len(self.members)
+        return Check("UDP is shared too", passed, f"of {NEW}, {_told(got)}")
+
+    def sticky(self) -> Check:
+        changed = with_fields("vips", {self.tcp.name: {"affinity_s": AFFINITY_S}})
+        with self._servers(), self.scene.stated(changed):
+            got = self._requests(STICKY)
+        passed = list(got.values()) == [STICKY]
+        return Check("affinity keeps a client at one member", passed, f"of {STICKY}, {_told(got)}")
+
+    def drained(self) -> Check:
+        drained = self.members[0].name
+        changed = with_fields("pool_members", {drained: {"admin_state_up": False}})
+        with ExitStack() as stack:
+            stack.enter_context(self._servers())
+            lasting = [self._connect(stack) for _ in range(LASTING)]
+            stack.enter_context(self.scene.stated(changed))
+            new = self._requests(NEW)
+            kept = Counter(name for name, sock in lasting if _echoes(sock))
+        opened = Counter(name for name, _ in lasting)
+        passed = kept == opened and opened[drained] > 0 and sum(new.values()) == NEW
+        detail = f"kept {_told(kept)} of {_told(opened)}; new {_told(new)}"
+        name = "a drained member keeps its connections and gets no new ones"
+        return Check(name, passed and new[drained] == 0, detail)
+
+    def gone(self) -> Check:
+        gone = self.members[0].name
+        with ExitStack() as stack:
+            stack.enter_context(self._servers())
+            lasting = [self._connect(stack) for _ in range(LASTING)]
+            others = Counter(name for name, _ in lasting if name != gone)
+            stack.enter_context(self.scene.stated(without_member(gone)))
+            new = self._requests(NEW)
+            kept = Counter(name for name, sock in lasting if name != gone and _echoes(sock))
+        passed = kept == others and sum(new.values()) == NEW and new[gone] == 0
+        detail = f"others kept {_told(kept)} of {_told(others)}; new {_told(new)}"
+        return Check("a member that is gone touches nobody else's connections", passed, detail)
+
+    def refused(self) -> Check:
+        down = {member.name: {"admin_state_up": False} for member in self.members}
+        began_s = time.monotonic()
+        with self.scene.stated(with_fields("pool_members", down)), self.client.socket() as sock:
+            sock.settimeout(PATIENCE_S)
+            try:
+                sock.connect((self.tcp.address, self.tcp.port))
+                said = "accepted"
+            except ConnectionRefusedError:
+                said = "refused"
+            except TimeoutError:
+                said = f"silence, {time.monotonic() - began_s:.0f} s"
+        return Check("a pool without members refuses", said == "refused", said)
+
+    def _servers(self) -> Servers:
+        return Servers(self.scene.lab, self.members)
+
+    def _requests(self, count: int) -> Counter[str]:
+        """Who answered how many connections; those without an answer count as nobody's."""
+        found: Counter[str] = Counter()
+        for _ in range(count):
+            with ExitStack() as stack:
+                name, _sock = self._connect(stack)
+                found[name] += bool(name)
+        return found
+
+    def _connect(self, stack: ExitStack) -> tuple[str, socket.socket]:
+        """A connection to the VIP, and whom it has; "" for nobody."""
+        sock = stack.enter_context(self.client.socket())
+        sock.settimeout(PATIENCE_S)
+        try:
+            sock.connect((self.tcp.address, self.tcp.port))
+            return sock.recv(64).decode(), sock
+        except OSError:
+            return "", sock
+
+    def _datagram(self) -> str:
+        with udp(self.client) as sock:
+            sock.settimeout(PATIENCE_S)
+            sock.connect((self.udp.address, self.udp.port))
+            try:
+                sock.send(b"who?")
+                return sock.recv(64).decode()
+            except OSError:
+                return ""
+
+
+def without_member(name: str) -> Callable[[Topology], Topology]:
+    """A topology without a member of a pool."""
+
+    def changed(topology: Topology) -> Topology:
+        left = tuple(member for member in topology.pool_members if member.name != name)
+        return msgspec.structs.replace(topology, pool_members=left)
+
+    return changed
+
+
+def _echoes(sock: socket.socket) -> bool:
+    try:
+        sock.sendall(b"still there?")
+        return sock.recv(64) == b"still there?"
+    except OSError:
+        return False
+
+
+def _told(got: Counter[str]) -> str:
+    return (
+        ", ".join(f"{name or 'nobody'} {count}" for name, count in sorted(got.items())) or "none"
+    )
