@@ -25,8 +25,8 @@ ZEBRA = "no zebra nexthop kernel enable\n"
 BFD = """bfd
  profile fast
   detect-multiplier 3
-  receive-interval 80
-  transmit-interval 80
+  receive-interval 100
+  transmit-interval 100
 """
 
 

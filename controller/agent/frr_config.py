@@ -25,8 +25,8 @@ ZEBRA: Blocks = {(): ("no ip forwarding", "no ipv6 forwarding", "no zebra nextho
 BFDD: Blocks = {
     ("bfd", "profile onehop"): (
         "detect-multiplier 3",
-        "receive-interval 80",
-        "transmit-interval 80",
+        "receive-interval 100",
+        "transmit-interval 100",
     )
 }
 
