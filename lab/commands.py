@@ -129,7 +129,10 @@ def hint(lab: Lab) -> str:
     first, others = lab.machines[0], lab.clients if lab.gateways else lab.machines[1:]
     reachable = [node for node in others if node.state.addresses]
     target = reachable[0].address if reachable else "127.0.0.1"
-    return f"Try: onehop lab exec {first.name} ping -c 3 {target}"
+    tries = [f"onehop lab exec {first.name} ping -c 3 {target}"]
+    if lab.gateways and lab.public(first):
+        tries += [f"onehop lab exec {lab.clients[0].name} ping -c 3 {lab.public(first)}"]
+    return "Try: " + ", or: ".join(tries)
 
 
 def table(status: dict[str, Any]) -> Table:

@@ -23,7 +23,7 @@ from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, plan, with_gateway, with
 from onehop.lab.up import apply, command_line
 from onehop.lab.wiretap import UplinkTap
 
-DRAIN_S = 15.0
+DRAIN_S = 30.0
 LOOK_S = 0.6
 
 

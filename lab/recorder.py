@@ -8,7 +8,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
@@ -71,6 +73,12 @@ class Recorder:
 
     def noted(self) -> tuple[Event, ...]:
         return tuple(Event(self.t(at_ns), what) for at_ns, what in self.events)
+
+    def after(self, times_s: Iterable[float]) -> dict[str, int]:
+        """By event, how many of these times (as `time.time`) are between it and the next one."""
+        starts = [at_ns for at_ns, _ in self.events]
+        numbers = (bisect_right(starts, int(1e9 * at_s)) - 1 for at_s in times_s)
+        return dict(Counter(self.events[n][1] if n >= 0 else "the start" for n in numbers))
 
     def _tick(self) -> Rate:
         self._check()

@@ -123,6 +123,7 @@ class Connections(msgspec.Struct, frozen=True, kw_only=True):
     opened: int
     broken: int
     silence_ms: float  # the longest wait for an echo, whatever the reason
+    broken_after: dict[str, int]  # by event, those that broke between it and the next one
     by_kind: dict[str, Kind]  # "snat", "floating ip", "vip"; "routed" where nothing is translated
 
 

@@ -63,7 +63,8 @@ class Outcome(NamedTuple):
 
     by_kind: dict[str, Tally]
     silence_ms: float  # the longest
-    reasons: tuple[str, ...]  # of those broken
+    reasons: tuple[str, ...]  # of those broken or not opened
+    broken_s: tuple[float, ...]  # when each of those broke (as `time.time`)
 
 
 # -- the handle ---------------------------------------------------------------------------------
@@ -91,9 +92,9 @@ class Sessions:
         assert self._process.stdin
         with self._process:  # closes its pipes, and waits for it
             self._process.stdin.close()
-            by_kind, silence_ms, reasons = json.loads(self._line())
+            by_kind, silence_ms, reasons, broken_s = json.loads(self._line())
         found = {kind: Tally(*counts) for kind, counts in by_kind.items()}
-        return Outcome(found, silence_ms, tuple(reasons))
+        return Outcome(found, silence_ms, tuple(reasons), tuple(broken_s))
 
     def kill(self) -> None:
         """End the worker without asking for anything; harmless where it has ended."""
@@ -151,6 +152,7 @@ class _Session:
         self.loop, self.kind = loop, pair.kind
         self.opened = False
         self.broken = ""
+        self.broken_s = 0.0
         self.silence_s = 0.0
         self._asked_s: float | None = None
         self.socket = _socket(pair.source_pid, pair.source, 0)
@@ -196,7 +198,7 @@ class _Session:
         self._asked_s, self.opened = None, True
 
     def _break(self, reason: str) -> None:
-        self.broken = f"{self.name}: {reason}"
+        self.broken, self.broken_s = f"{self.name}: {reason}", time.time()
         self.loop.forget(self.socket)
 
 
@@ -268,11 +270,13 @@ def _settled(sessions: Iterable[_Session]) -> Iterable[bool]:
 
 
 def _outcome(tried: list[_Session]) -> Outcome:
-    reasons = tuple(session.broken for session in tried if session.broken)
+    broken = [session for session in tried if session.broken]
+    reasons = tuple(session.broken for session in broken)
+    broken_s = tuple(session.broken_s for session in broken if session.opened)
     silence_s = max((session.silence_s for session in tried if session.opened), default=0.0)
     kinds = dict.fromkeys(session.kind for session in tried)
     by_kind = {kind: _tally([s for s in tried if s.kind == kind]) for kind in kinds}
-    return Outcome(by_kind, 1000 * silence_s, reasons)
+    return Outcome(by_kind, 1000 * silence_s, reasons, broken_s)
 
 
 def _tally(tried: list[_Session]) -> Tally:

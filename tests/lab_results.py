@@ -95,6 +95,7 @@ def failover(*, passed: bool = True) -> FailoverResult:
             opened=48,
             broken=0,
             silence_ms=12412.0,
+            broken_after={},
             by_kind={
                 "floating ip": Kind(tried=24, opened=24, broken=0),
                 "snat": Kind(tried=12, opened=12, broken=0),

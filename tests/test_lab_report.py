@@ -115,10 +115,14 @@ def test_an_outage_that_no_stream_could_show_is_a_failure() -> None:
 
 
 def test_no_opened_connection_is_no_success() -> None:
-    none = results.Connections(tried=0, opened=0, broken=0, silence_ms=0.0, by_kind={})
+    none = results.Connections(
+        tried=0, opened=0, broken=0, silence_ms=0.0, broken_after={}, by_kind={}
+    )
     assert not all(check.passed for check in failover.check_connections(none))
     kinds = {"snat": results.Kind(tried=2, opened=1, broken=0)}
-    some = results.Connections(tried=2, opened=1, broken=0, silence_ms=0.0, by_kind=kinds)
+    some = results.Connections(
+        tried=2, opened=1, broken=0, silence_ms=0.0, broken_after={}, by_kind=kinds
+    )
     assert not all(check.passed for check in failover.check_connections(some))
 
 

@@ -11,9 +11,9 @@ from math import sqrt
 
 import msgspec
 
-from onehop.engine.model import PoolMember, Topology, Vip
-from onehop.lab.acceptance.scene import Scene, Step, udp, with_fields
-from onehop.lab.acceptance.servers import Servers
+from onehop.engine.model import PoolMember, Topology
+from onehop.lab.acceptance.scene import PATIENCE_S, Scene, Step, udp, with_fields
+from onehop.lab.acceptance.servers import Servers, connect, echoes
 from onehop.lab.results import Check
 from onehop.lab.state import LabError
 
@@ -21,7 +21,6 @@ REQUESTS, WEIGHTS = 400, (1, 3, 9)
 SIGMAS = 3.5  # of the sampling error: missed by chance once in some hundred runs
 STICKY, LASTING, NEW = 40, 24, 40
 AFFINITY_S = 60
-PATIENCE_S = 3.0
 
 
 def steps(scene: Scene) -> Iterator[Step]:
@@ -38,10 +37,7 @@ class _Balancing:
     def __init__(self, scene: Scene) -> None:
         self.scene, self.client = scene, scene.client
         topology = scene.lab.topology
-        found: dict[str, Vip] = {vip.protocol: vip for vip in topology.vips}
-        if set(found) != {"tcp", "udp"}:
-            raise LabError("this scenario needs a VIP of TCP and one of UDP")
-        self.tcp, self.udp = found["tcp"], found["udp"]
+        self.tcp, self.udp = scene.vip, scene.udp_vip
         self.members: list[PoolMember] = [
             member for member in topology.pool_members if member.pool == self.tcp.pool
         ]
@@ -83,7 +79,7 @@ class _Balancing:
             lasting = [self._connect(stack) for _ in range(LASTING)]
             stack.enter_context(self.scene.stated(changed))
             new = self._requests(NEW)
-            kept = Counter(name for name, sock in lasting if _echoes(sock))
+            kept = Counter(name for name, sock in lasting if echoes(sock))
         opened = Counter(name for name, _ in lasting)
         passed = kept == opened and opened[drained] > 0 and sum(new.values()) == NEW
         detail = f"kept {_told(kept)} of {_told(opened)}; new {_told(new)}"
@@ -98,7 +94,7 @@ class _Balancing:
             others = Counter(name for name, _ in lasting if name != gone)
             stack.enter_context(self.scene.stated(without_member(gone)))
             new = self._requests(NEW)
-            kept = Counter(name for name, sock in lasting if name != gone and _echoes(sock))
+            kept = Counter(name for name, sock in lasting if name != gone and echoes(sock))
         passed = kept == others and sum(new.values()) == NEW and new[gone] == 0
         detail = f"others kept {_told(kept)} of {_told(others)}; new {_told(new)}"
         return Check("a member that is gone touches nobody else's connections", passed, detail)
@@ -132,12 +128,7 @@ class _Balancing:
     def _connect(self, stack: ExitStack) -> tuple[str, socket.socket]:
         """A connection to the VIP, and whom it has; "" for nobody."""
         sock = stack.enter_context(self.client.socket())
-        sock.settimeout(PATIENCE_S)
-        try:
-            sock.connect((self.tcp.address, self.tcp.port))
-            return sock.recv(64).decode(), sock
-        except OSError:
-            return "", sock
+        return connect(sock, self.tcp), sock
 
     def _datagram(self) -> str:
         with udp(self.client) as sock:
@@ -158,14 +149,6 @@ def without_member(name: str) -> Callable[[Topology], Topology]:
         return msgspec.structs.replace(topology, pool_members=left)
 
     return changed
-
-
-def _echoes(sock: socket.socket) -> bool:
-    try:
-        sock.sendall(b"still there?")
-        return sock.recv(64) == b"still there?"
-    except OSError:
-        return False
 
 
 def _told(got: Counter[str]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from onehop.lab import checks as waits
 from onehop.lab.acceptance.scene import READY_S, TRIES, Scene, Step, Talk
+from onehop.lab.acceptance.servers import Servers, connect, echoes
 from onehop.lab.processes import kill
 from onehop.lab.results import Check
 
@@ -40,13 +41,19 @@ class Connections:
     def restart(self) -> Check:
         scene, lab = self.scene, self.scene.lab
         talks = self._talks()
-        for host in lab.hosts:
-            kill(host.agent_pids())
-            host.start_agent()
-        waits.eventually(lambda: waits.agents_missing(lab, set(scene.gateways)), READY_S)
-        came = {kind: [self._replies(t, scene.gateways[-1])] for kind, t in talks.items()}
-        detail = f"of {TRIES} each, through {scene.gateways[-1]}: {_told(came)}"
-        passed = all(counts == [TRIES] for counts in came.values())
+        with Servers(lab, lab.topology.pool_members), scene.client.socket() as sock:
+            member = connect(sock, scene.vip)
+            for host in lab.hosts:
+                kill(host.agent_pids())
+                host.start_agent()
+            waits.eventually(lambda: waits.agents_missing(lab, set(scene.gateways)), READY_S)
+            came = {kind: [self._replies(t, scene.gateways[-1])] for kind, t in talks.items()}
+            kept = bool(member) and echoes(sock)
+        detail = (
+            f"of {TRIES} each, through {scene.gateways[-1]}: {_told(came)}; "
+            f"the VIP's member {member or 'nobody'} {'answers' if kept else 'does not answer'}"
+        )
+        passed = kept and all(counts == [TRIES] for counts in came.values())
         return Check("connections outlive all agents", passed, detail)
 
     def silence(self) -> Check:

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from onehop.engine.model import Resource, Rule, Topology
+from onehop.engine.model import Resource, Rule, Topology, Vip
 from onehop.lab.lab import Lab
 from onehop.lab.nodes import Node
 from onehop.lab.results import Check
@@ -59,6 +59,10 @@ class Scene:
         self.there = hidden[0]
         self.gateways = [gateway.name for gateway in lab.gateways]
         self._closed = count(CLOSED + 1)
+        vips: dict[str, Vip] = {vip.protocol: vip for vip in lab.topology.vips}
+        if set(vips) != {"tcp", "udp"}:
+            raise LabError("this scenario needs a VIP of TCP and one of UDP")
+        self.vip, self.udp_vip = vips["tcp"], vips["udp"]
 
     def free_closed(self) -> int:
         """A port that is closed to strangers, and that no other check uses."""

@@ -8,8 +8,28 @@ import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from onehop.engine.model import PoolMember
+from onehop.engine.model import PoolMember, Vip
+from onehop.lab.acceptance.scene import PATIENCE_S
 from onehop.lab.lab import Lab
+
+
+def connect(sock: socket.socket, vip: Vip) -> str:
+    """Connect to a VIP; the name of the member that one gets, "" for nobody."""
+    sock.settimeout(PATIENCE_S)
+    try:
+        sock.connect((vip.address, vip.port))
+        return sock.recv(64).decode()
+    except OSError:
+        return ""
+
+
+def echoes(sock: socket.socket) -> bool:
+    """Whether the member that a connection has still answers."""
+    try:
+        sock.sendall(b"still there?")
+        return sock.recv(64) == b"still there?"
+    except OSError:
+        return False
 
 
 class Servers:

@@ -134,6 +134,7 @@ class Load:
             opened=sum(tally.opened for tally in outcome.by_kind.values()),
             broken=sum(tally.broken for tally in outcome.by_kind.values()),
             silence_ms=round(outcome.silence_ms, 1),
+            broken_after=self.recorder.after(outcome.broken_s),
             by_kind={kind: Kind(**tally._asdict()) for kind, tally in outcome.by_kind.items()},
         )
 
