@@ -1,6 +1,7 @@
 """Tags -> flows: chained hashing from tags to entries, doubly linked lists from entries to flows.
 
-A tag is a hash already: its low bits choose the bucket.
+A tag is a hash already: its high half chooses the bucket, for the low bits of some say of what
+kind they are.
 """
 
 from libc.stdlib cimport free
@@ -84,11 +85,16 @@ cdef uint32_t new_link(Tagged* index) except? 0xffffffff nogil:
 
 # --- entries
 
+cdef inline uint32_t bucket_of(const Tagged* index, tag_t tag) noexcept nogil:
+    return <uint32_t>(tag >> 32) & (index.n_buckets - 1)
+
+
+
 cdef inline uint32_t find_entry(const Tagged* index, tag_t tag) noexcept nogil:
     cdef uint32_t entry
     if index.n_buckets == 0:
         return 0
-    entry = index.buckets[tag & (index.n_buckets - 1)]
+    entry = index.buckets[bucket_of(index, tag)]
     while entry and index.entries[entry].tag != tag:
         entry = index.entries[entry].next
     return entry
@@ -103,7 +109,7 @@ cdef uint32_t entry_of(Tagged* index, tag_t tag) except? 0xffffffff nogil:
     if index.used >= index.n_buckets:
         spread(index)
     entry = new_entry(index)
-    bucket = &index.buckets[tag & (index.n_buckets - 1)]
+    bucket = &index.buckets[bucket_of(index, tag)]
     index.entries[entry] = TagEntry(tag, 0, bucket[0])
     bucket[0] = entry
     index.used += 1
@@ -121,7 +127,7 @@ cdef uint32_t new_entry(Tagged* index) except? 0xffffffff nogil:
 
 
 cdef void drop_entry(Tagged* index, uint32_t entry) noexcept nogil:
-    cdef uint32_t* at = &index.buckets[index.entries[entry].tag & (index.n_buckets - 1)]
+    cdef uint32_t* at = &index.buckets[bucket_of(index, index.entries[entry].tag)]
     while at[0] != entry:
         at = &index.entries[at[0]].next
     at[0] = index.entries[entry].next
@@ -139,7 +145,7 @@ cdef int spread(Tagged* index) except -1 nogil:
     memset(index.buckets, 0, index.n_buckets * sizeof(uint32_t))
     for entry in range(1, index.n_entries + 1):
         if index.entries[entry].links:
-            bucket = &index.buckets[index.entries[entry].tag & (index.n_buckets - 1)]
+            bucket = &index.buckets[bucket_of(index, index.entries[entry].tag)]
             index.entries[entry].next = bucket[0]
             bucket[0] = entry
     return 0
