@@ -40,11 +40,11 @@ lab: setup  ## eight machines, three gateways: scaling and failover, with real p
 test: setup lint  ## everything that CI runs
 	$(BIN)/pytest -q --benchmark-disable tests perf
 
-bench: setup  ## the perf suite
-	$(BIN)/pytest -q perf --benchmark-only --benchmark-columns=median,iqr,rounds
+bench: setup  ## every target measured beside its peers: a table, reports/bench.json, charts
+	$(BIN)/python perf/run.py
 
-bench-quick: setup
-	$(BIN)/pytest -q perf --benchmark-only --benchmark-columns=median,iqr,rounds -k 'not 1000'
+bench-quick: setup  ## the same with small sizes
+	$(BIN)/python perf/run.py --quick
 
 lint: setup  ## formatting, style, types, layers
 	$(BIN)/ruff format --check .

@@ -89,7 +89,6 @@ cdef inline uint32_t bucket_of(const Tagged* index, tag_t tag) noexcept nogil:
     return <uint32_t>(tag >> 32) & (index.n_buckets - 1)
 
 
-
 cdef inline uint32_t find_entry(const Tagged* index, tag_t tag) noexcept nogil:
     cdef uint32_t entry
     if index.n_buckets == 0:
