@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from onehop.controller.agent.peer_tls import Contexts
 from onehop.controller.agent.peers import Peers
 
 TOKEN = b"a token that all agents know"
@@ -20,14 +21,16 @@ DEADLINE_S = 20.0
 class Agent:
     """A channel, and what it has heard."""
 
-    def __init__(self, host: str, port: int, token: bytes = TOKEN) -> None:
+    def __init__(
+        self, host: str, port: int, token: bytes = TOKEN, tls: Contexts | None = None
+    ) -> None:
         self.heard: list[tuple[str, bytes]] = []
         self.knows: dict[str, list[bytes]] = {}  # what it would tell each host
         self.host = host
         self.fetched = 0
         self.peers = Peers(
             host, token, everything=self._everything, came=self._came, fetched=self._fetched,
-            port=port,
+            port=port, tls=tls,
         )  # fmt: skip
 
     def meet(self, *hosts: str) -> Agent:
@@ -62,8 +65,10 @@ def stack() -> Iterator[ExitStack]:
         yield stack
 
 
-def agent(stack: ExitStack, host: str, port: int, token: bytes = TOKEN) -> Agent:
-    made = Agent(host, port, token)
+def agent(
+    stack: ExitStack, host: str, port: int, token: bytes = TOKEN, tls: Contexts | None = None
+) -> Agent:
+    made = Agent(host, port, token, tls)
     stack.callback(made.peers.close)
     return made
 

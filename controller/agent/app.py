@@ -21,6 +21,7 @@ from ryu.ofproto import ofproto_parser, ofproto_v1_3
 
 from onehop.controller.agent import events
 from onehop.controller.agent.config import SettingError, Settings, from_environment
+from onehop.controller.agent.peer_tls import peer_contexts
 from onehop.controller.agent.runtime import Runtime
 from onehop.controller.agent.wire import BulkSocket
 
@@ -115,6 +116,7 @@ def _settings() -> Settings:
     try:
         made = from_environment(os.environ)
         made.peer_token()
+        peer_contexts(made)
     except SettingError as error:
         sys.exit(f"onehop agent: {error}")
     return made

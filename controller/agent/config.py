@@ -46,6 +46,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port_burst: Positive = 20_000.0
     peer_token_file: str = ""  # what all agents know; empty: no state goes between hosts
     peer_listen: str = ""  # where other agents connect; empty: PEER_PORT of the tunnel address
+    peer_cert: str = ""  # this agent's certificate, for TLS between agents; empty: none
+    peer_key: str = ""
+    peer_ca: str = ""  # whose certificates the other agents must show
     state_entries: Annotated[int, Meta(ge=1024, le=1 << 24)] = 1 << 17  # that a host remembers
 
     @property
@@ -81,7 +84,17 @@ def settings(values: Mapping[str, object]) -> Settings:
         raise SettingError(f"tunnel_address: {made.tunnel_address!r} is no IP address")
     if made.peer_listen:
         _endpoint("peer_listen", made.peer_listen)
+    _check_tls(made)
     return made
+
+
+def _check_tls(made: Settings) -> None:
+    named = {name: getattr(made, name) for name in ("peer_cert", "peer_key", "peer_ca")}
+    missing = [name for name, path in named.items() if not path]
+    if missing and len(missing) < len(named):
+        raise SettingError(f"{missing[0]}: not set; peer_cert, peer_key, peer_ca go together")
+    if not missing and not made.peer_token_file:
+        raise SettingError("peer_token_file: not set; TLS does not stand for the token")
 
 
 def read_token(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""A socket with one end of the channel's protocol behind it.
+"""A socket with one end of the channel's protocol behind it, and TLS between them where it is on.
 
 1. Nothing waits: what the socket does not take, or has not got yet, is left for another time.
 2. Whatever goes wrong is said in `broken`; whoever owns the wire closes it then.
@@ -11,6 +11,7 @@ from ipaddress import ip_address
 
 from onehop.controller.agent.peer_frames import ChannelError
 from onehop.controller.agent.peer_link import Accepter, Opener
+from onehop.controller.agent.peer_tls import TlsError, Tunnel
 
 READ_BYTES = 1 << 18
 
@@ -18,27 +19,37 @@ READ_BYTES = 1 << 18
 class Wire:
     """One connection to or from a peer."""
 
-    def __init__(self, sock: socket.socket, end: Opener | Accepter) -> None:
-        self.sock, self.end = sock, end
+    def __init__(
+        self, sock: socket.socket, end: Opener | Accepter, tunnel: Tunnel | None = None
+    ) -> None:
+        self.sock, self.end, self._tunnel = sock, end, tunnel
         self.broken = ""
 
     @property
     def is_behind(self) -> bool:
         """Whether the socket has still to take something."""
-        return bool(self.end.out)
+        return bool(self._due())
 
     def write(self) -> None:
         """Write what the socket takes."""
         try:
-            while self.is_behind and not self.broken:
-                count = self.sock.send(self.end.out)
-                del self.end.out[:count]
+            while not self.broken and (due := self._due()):
+                count = self.sock.send(due)
+                del due[:count]
                 if isinstance(self.end, Opener):
                     self.end.pull()
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
             self.broken = error.strerror or str(error)
+
+    def _due(self) -> bytearray:
+        """What the socket is to take next."""
+        if self._tunnel is None:
+            return self.end.out
+        if not self._tunnel.out:
+            self._tunnel.send(self.end.out)
+        return self._tunnel.out
 
     def read(self) -> bytes:
         """What has come."""
@@ -51,7 +62,17 @@ class Wire:
             return b""
         if not data:
             self.broken = "it has hung up"
-        return data
+        return self._opened(data)
+
+    def _opened(self, data: bytes) -> bytes:
+        if self._tunnel is None or not data:
+            return data
+        try:
+            return self._tunnel.receive(data)
+        except TlsError as error:
+            self.write()  # so that the other end hears why
+            self.broken = str(error)
+            return b""
 
     def tick(self, now_ns: int) -> None:
         """Time has passed."""

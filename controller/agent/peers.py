@@ -26,6 +26,7 @@ from onehop.controller.agent.metrics import ChannelStatus, PeerStatus
 from onehop.controller.agent.peer_frames import DONE, NONCE_BYTES, STATE, WANT, ChannelError
 from onehop.controller.agent.peer_link import Accepter, Inbox, Opener, Self
 from onehop.controller.agent.peer_outbox import Outbox
+from onehop.controller.agent.peer_tls import Contexts, Tunnel
 from onehop.controller.agent.peer_wire import READ_BYTES, Wire, open_socket, prepare
 
 RETRY_NS = (100_000_000, 2_000_000_000)  # after the first failure, at most
@@ -60,10 +61,11 @@ class Peers:
     def __init__(
         self, host: str, token: bytes, *, everything: Everything, came: Came,
         fetched: Fetched = lambda: None,
-        listen: tuple[str, int] | None = None, port: int = PEER_PORT,
+        listen: tuple[str, int] | None = None, port: int = PEER_PORT, tls: Contexts | None = None,
     ) -> None:  # fmt: skip
         self._me = Self(host, token, os.urandom(16))
         self._everything, self._came, self._fetched = everything, came, fetched
+        self._tls = tls
         self._fixed, self._port = listen, listen[1] if listen else port
         self._address = listen[0] if listen else ""
         self._wanted: dict[str, str] = {}
@@ -110,7 +112,7 @@ class Peers:
         counters = Counter(self._old)
         for peer in self._peers.values():
             counters.update(peer.outbox.counters)
-        where = f"on at {self._address} port {self._port}"
+        where = f"on at {self._address} port {self._port}{', with TLS' if self._tls else ''}"
         words = where if self._server else f"not listening: {self._complaint or 'no address yet'}"
         return ChannelStatus(words, {h: self._status(h) for h in sorted(self._peers)}, counters)
 
@@ -193,7 +195,8 @@ class Peers:
     def _dial(self, host: str, peer: _Peer, now_ns: int) -> None:
         sock = open_socket(peer.address)
         peer.opener = Opener(self._me, host, peer.outbox, os.urandom(NONCE_BYTES), now_ns)
-        peer.wire, peer.connecting = Wire(sock, peer.opener), True
+        tunnel = Tunnel(self._tls.opener, accepts=False) if self._tls else None
+        peer.wire, peer.connecting = Wire(sock, peer.opener, tunnel), True
         try:
             sock.bind((self._address, 0))
             sock.connect((peer.address, self._port))
@@ -269,11 +272,9 @@ class Peers:
                 wire.broken = str(error)
 
     def _heard(self, wire: Wire, data: bytes, now_ns: int) -> None:
-        if not data:
-            return
-        if isinstance(wire.end, Opener):
+        if data and isinstance(wire.end, Opener):
             wire.end.receive(data, now_ns)
-        else:
+        elif data and isinstance(wire.end, Accepter):
             self._deliver(wire.end, data, now_ns)
         wire.write()
 
@@ -319,7 +320,8 @@ class Peers:
             return
         prepare(sock)
         end = Accepter(self._me, self._inbox, os.urandom(NONCE_BYTES), now_ns)
-        wire = Wire(sock, end)
+        tunnel = Tunnel(self._tls.accepter, accepts=True) if self._tls else None
+        wire = Wire(sock, end, tunnel)
         self._accepted.append(wire)
         self._heard_by[sock.fileno()] = wire
         self._epoll.register(sock.fileno(), SELECT.EPOLLIN)

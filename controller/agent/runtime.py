@@ -21,6 +21,7 @@ from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
 from onehop.controller.agent.memory import open_memory
+from onehop.controller.agent.peer_tls import peer_contexts
 from onehop.controller.agent.peers import Peers
 from onehop.controller.store.client import Store
 from onehop.engine.model import LearnedRoute
@@ -139,6 +140,7 @@ class Runtime:
             came=lambda host, messages: self.tell(events.StateCame(host, messages)),
             fetched=lambda: self.tell(events.StateFetched()),
             listen=settings.peer_address,
+            tls=peer_contexts(settings),
         )
 
     # The loops

@@ -25,6 +25,7 @@ RUN_DIR = "Where the agent and FRR keep their files."
 # Half of the time that an agent takes to start goes into two imports that it has no use for.
 QUICK = {"EVENTLET_NO_GREENDNS": "yes", "SETUPTOOLS_USE_DISTUTILS": "stdlib"}
 PEER_TOKEN_FILE = "A secret that all agents share; without it no state goes between hosts."
+PEER_CERT = "This agent's certificate (PEM), for mutual TLS between agents."
 PEER_LISTEN = "Where other agents connect, if not at the tunnel address, port 6654."
 STATE_ENTRIES = "How many entries about connections this host remembers."
 METRICS = "Where Prometheus figures and /status are served."
@@ -64,6 +65,13 @@ def run(
         str, typer.Option(envvar="ONEHOP_PEER_TOKEN_FILE", help=PEER_TOKEN_FILE)
     ] = "",
     peer_listen: Annotated[str, typer.Option(envvar="ONEHOP_PEER_LISTEN", help=PEER_LISTEN)] = "",
+    peer_cert: Annotated[str, typer.Option(envvar="ONEHOP_PEER_CERT", help=PEER_CERT)] = "",
+    peer_key: Annotated[
+        str, typer.Option(envvar="ONEHOP_PEER_KEY", help="The private key of --peer-cert.")
+    ] = "",
+    peer_ca: Annotated[
+        str, typer.Option(envvar="ONEHOP_PEER_CA", help="Whose certificates other agents show.")
+    ] = "",
     state_entries: Annotated[
         int, typer.Option(envvar="ONEHOP_STATE_ENTRIES", help=STATE_ENTRIES)
     ] = 1 << 17,
@@ -104,12 +112,14 @@ def clean(
 
 def _environment(given: dict[str, Any]) -> dict[str, str]:
     from onehop.controller.agent.config import SettingError, settings, variable
+    from onehop.controller.agent.peer_tls import peer_contexts
 
     if not given["host"]:
         raise InputError(f"host: not set; give --host or {variable('host')}")
     try:
         made = settings(given)
         made.peer_token()
+        peer_contexts(made)
         return made.environment()
     except SettingError as error:
         raise InputError(str(error)) from None

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -100,12 +100,13 @@ class Host:
         self.node.ip("address", "replace", f"{self._address}/24", "dev", "br-phy")
         self.node.ip("link", "set", "br-phy", "up")
 
-    def start_agent(self, token: Path | None = None) -> None:
+    def start_agent(self, token: Path | None = None, *options: str) -> None:
         command = [ONEHOP, "agent", "--host", self.name, "--store", self._world.store]
         command += ["--tunnel-address", self._address]
         command += ["--ovsdb", self.ovs.remote, "--run-dir", str(self.run_dir)]
         if token:
             command += ["--peer-token-file", str(token)]
+        command += options
         self.run_dir.mkdir(exist_ok=True)
         with (self._world.net.folder / f"{self.name}.log").open("a") as log:
             self._agent = subprocess.Popen(
@@ -134,11 +135,21 @@ class Host:
             self._agent.wait()
             self._agent = None
 
-    def reboot(self) -> None:
+    @contextlib.contextmanager
+    def stopped_agent(self) -> Iterator[None]:
+        """The agent is there, and does nothing."""
+        assert self._agent
+        self._agent.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._agent.send_signal(signal.SIGCONT)
+
+    def reboot(self, token: Path | None = None) -> None:
         """The machine boots: its switch starts without the bridge of the last time."""
         self.ovs.start("--if-exists", "del-br", "br-int")
         self._boot()
-        self.start_agent()
+        self.start_agent(token)
 
     def clean(self) -> None:
         """Remove what the agent made."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from functional.agent_hosts import Host, World, eventually
 from functional.nodes import Net
 
@@ -66,3 +67,22 @@ def test_agent_with_another_token_is_refused_and_one_without_says_so(hosts, tmp_
     eventually(c2.status, "the agent answers")
     assert c2.status()["channel"]["state"] == "off: no --peer-token-file"
     assert "off: no --peer-token-file" in c2.log()
+
+
+def test_agents_speak_tls_and_one_without_a_certificate_is_not_heard(hosts, tmp_path):
+    c1, c2 = hosts
+    shared = token(tmp_path / "token", "a token that all agents know")
+    authority = Authority(tmp_path)
+    for host in hosts:
+        host.start_agent(shared, *tls(authority, host.name))
+    eventually(lambda: joined(c1, "c2") and joined(c2, "c1"), "both ends are joined")
+    assert c1.status()["channel"]["state"] == "on at 172.31.0.21 port 6654, with TLS"
+    c2.kill_agent()
+    c2.start_agent(shared)
+    eventually(lambda: "refused a connection: TLS" in c1.log(), "it is refused")
+    assert not joined(c1, "c2")
+
+
+def tls(authority: Authority, host: str) -> list[str]:
+    cert, key, ca = authority.issue(host)
+    return ["--peer-cert", cert, "--peer-key", key, "--peer-ca", ca]

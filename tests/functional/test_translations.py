@@ -76,7 +76,13 @@ class Cloud(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    token = tmp_path_factory.mktemp("peers") / "token"
+    with running(tmp_path_factory.mktemp("peers") / "token") as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(token: Path) -> Iterator[Cloud]:
+    """Everything is there, and has been used once."""
     token.touch(0o600)
     token.write_text("a token that all agents know")
     with contextlib.ExitStack() as stack:
