@@ -6,8 +6,9 @@ length before it (2 bytes). An item:
   port: 2; milliseconds left, extra: 4; zone: 8; source, destination, address: 4 or 16 each.
 
 1. All integers are in network order. Times are relative: hosts' clocks are their own.
-2. A newer minor version may append to an item and add operations and kinds: what is unknown is
-   skipped. Another major version is not understood at all.
+2. A newer minor version may append to an item and behind all items, and add operations and kinds:
+   what is unknown is skipped, and is no fault. A state that it adds counts as established.
+   Another major version is not understood at all.
 3. Any bytes are safe.
 """
 

@@ -6,8 +6,8 @@ from onehop.engine.buffer cimport reserve, written
 from onehop.engine.cdefs cimport tag_t, uint32_t
 from onehop.engine.octets cimport get16, get32, get64, put16, put32, put64
 from onehop.engine.state cimport (
-    N_STATE_KINDS, N_TRACK_STATES, T_CLOSED, T_CLOSING, T_HALF_OPEN, state_find, state_insert,
-    state_remove, state_tag, state_timeout,
+    N_STATE_KINDS, N_TRACK_STATES, T_CLOSED, T_CLOSING, T_ESTABLISHED, T_HALF_OPEN, state_find,
+    state_insert, state_remove, state_tag, state_timeout,
 )
 
 cdef enum:
@@ -82,17 +82,19 @@ cdef bint message_merge(
 ) except? False nogil:
     cdef uint64_t at = HEAD_BYTES
     cdef uint32_t item_bytes, count
+    cdef bint is_newer
     if len_bytes < HEAD_BYTES or memcmp(data, b"oh", 2) != 0 or data[2] != MAJOR:
         return refuse(table)
+    is_newer = data[3] > MINOR
     count = get32(data + 4)
     while count and at + 2 <= len_bytes:
         item_bytes = get16(data + at)
         if at + 2 + item_bytes > len_bytes:
             break
-        take_in(table, data + at + 2, item_bytes, now, tags)
+        take_in(table, data + at + 2, item_bytes, is_newer, now, tags)
         at += 2 + item_bytes
         count -= 1
-    return True if count == 0 and at == len_bytes else refuse(table)
+    return True if count == 0 and (at == len_bytes or is_newer) else refuse(table)
 
 
 cdef inline bint refuse(StateTable* table) noexcept nogil:
@@ -101,12 +103,13 @@ cdef inline bint refuse(StateTable* table) noexcept nogil:
 
 
 cdef int take_in(
-    StateTable* table, const uint8_t* data, uint32_t len_bytes, nsec_t now, Buffer* tags,
+    StateTable* table, const uint8_t* data, uint32_t len_bytes, bint is_newer, nsec_t now,
+    Buffer* tags,
 ) except -1 nogil:
     cdef Item item
     cdef bint changed
-    if not read_item(&item, data, len_bytes):
-        table.header.unreadable += 1
+    if not read_item(&item, data, len_bytes, is_newer):
+        table.header.unreadable += not is_newer
         return 0
     if item.operation == ITEM_REMOVE:
         changed = state_remove(table, &item.entry.key)
@@ -120,7 +123,9 @@ cdef int take_in(
     return 0
 
 
-cdef bint read_item(Item* item, const uint8_t* at, uint32_t len_bytes) noexcept nogil:
+cdef bint read_item(
+    Item* item, const uint8_t* at, uint32_t len_bytes, bint is_newer,
+) noexcept nogil:
     cdef uint32_t address_bytes
     memset(item, 0, sizeof(Item))
     if len_bytes < FIXED_BYTES or (at[3] != 4 and at[3] != 6):
@@ -133,6 +138,8 @@ cdef bint read_item(Item* item, const uint8_t* at, uint32_t len_bytes) noexcept 
     memcpy(item.entry.key.src, at, address_bytes)
     memcpy(item.entry.key.dst, at + address_bytes, address_bytes)
     memcpy(item.entry.ip, at + 2 * address_bytes, address_bytes)
+    if is_newer and item.entry.state >= N_TRACK_STATES:
+        item.entry.state = T_ESTABLISHED
     return (
         item.entry.key.kind > 0 and item.entry.key.kind < N_STATE_KINDS
         and item.entry.state > 0 and item.entry.state < N_TRACK_STATES
