@@ -5,7 +5,7 @@
 2. A bridge's exterior port is a machine; a router's exterior port with a BGP peer is an uplink,
    and its host a gateway; every other host is a compute node.
 
-          10.0.0.0/24       169.254.1.0/30            10.56.N.0/24
+          10.0.0.0/24       100.64.1.0/30             10.56.N.0/24
     vm1…vm8 ── tenant-net ── tenant ── provider ──┬── uplink-g1 ──┬── outside ──┬── client1
                (bridge)     (router)   (router)   ├── uplink-g2 ──┤             └── client2
                                                   └── uplink-g3 ──┘
@@ -126,19 +126,19 @@ def _tenant(computes: int) -> Iterator[Resource]:
     yield Port(
         name="tenant-to-provider",
         device="tenant",
-        addresses=("169.254.1.2/30", "fd00:ff::2/64"),
+        addresses=("100.64.1.2/30", "fd00:ff::2/64"),
         peer="provider-to-tenant",
     )
-    for destination, gateway in (("0.0.0.0/0", "169.254.1.1"), ("::/0", "fd00:ff::1")):
+    for destination, gateway in (("0.0.0.0/0", "100.64.1.1"), ("::/0", "fd00:ff::1")):
         yield _route("tenant", destination, "tenant-to-provider", gateway)
 
 
 def _provider() -> Iterator[Resource]:
     yield Router(name="provider", asn=65010)
     yield Port(
-        name="provider-to-tenant", device="provider", addresses=("169.254.1.1/30", "fd00:ff::1/64")
+        name="provider-to-tenant", device="provider", addresses=("100.64.1.1/30", "fd00:ff::1/64")
     )
-    for prefix, gateway in ((public.PREFIX, "169.254.1.2"), ("fd00:10::/64", "fd00:ff::2")):
+    for prefix, gateway in ((public.PREFIX, "100.64.1.2"), ("fd00:10::/64", "fd00:ff::2")):
         yield _route("provider", prefix, "provider-to-tenant", gateway)
         yield BgpNetwork(router="provider", prefix=prefix)
 

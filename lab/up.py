@@ -177,12 +177,13 @@ def apply(lab: Lab, topology: model.Topology | None = None) -> None:
         command_line(["apply", "-f", path, "--store", lab.state.store], "nice")
 
 
-def command_line(arguments: list[str], *before: str, service: str = "") -> None:
-    """Run `onehop` with these arguments, as a user would; a failure is a LabError."""
+def command_line(arguments: list[str], *before: str, service: str = "") -> str:
+    """Run `onehop` as a user would: what it says; a failure is a LabError."""
     command = [*before, onehop(), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
     if done.returncode:
         raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")
+    return done.stdout
 
 
 def start_agents(lab: Lab, hosts: list[Host], stages: Stages) -> None:

@@ -45,7 +45,7 @@ def test_machines_reach_each_other_and_the_outside_in_both_families(lab: Lab) ->
 def test_traceroute_shows_both_virtual_routers_and_the_outside(lab: Lab) -> None:
     said = lab.node("vm1").run(["traceroute", "-n", "-I", "-q1", lab.clients[0].address]).stdout
     hops = [line.split()[1] for line in said.splitlines()[1:]]
-    assert hops[:2] == ["10.0.0.1", "169.254.1.1"]
+    assert hops[:2] == ["10.0.0.1", "100.64.1.1"]
     assert hops[2] in ("10.56.1.1", "10.56.2.1")
     assert hops[3] == lab.clients[0].address
 
