@@ -50,6 +50,11 @@ cdef uint32_t put_ethernet(
     uint16_t eth_type,
 ) noexcept nogil
 
+# The IPv6 header before `icmp_bytes` of ICMPv6, and both checksums; the length of all.
+cdef uint32_t put_ipv6(
+    uint8_t* ip, const uint8_t* src, const uint8_t* dst, uint8_t hop_limit, uint32_t icmp_bytes,
+) noexcept nogil
+
 # An error about `pkt` from src_ip at src_mac, to its sender by way of dst_mac.
 cdef uint32_t icmp_error(
     uint8_t* out, uint32_t room_bytes, const Packet* pkt, IcmpError error, uint32_t mtu,

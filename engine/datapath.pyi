@@ -56,6 +56,9 @@ class Datapath:
     def solicit(self, port: str, address: str, now_ns: int) -> Received:
         """Ask again for the MAC of `address` on the link of router port `port`."""
 
+    def advertise(self, port: str, now_ns: int) -> Received:
+        """Tell the machine behind `port` of its router, unasked, where it has a lease for IPv6."""
+
     def invalidate(self, tags: Iterable[int], now_ns: int) -> bytes:
         """Simulate each flow that carries one of `tags` again; modify or delete what changed."""
 

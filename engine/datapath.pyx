@@ -36,7 +36,7 @@ from onehop.engine.openflow cimport (
 )
 from onehop.engine.packet cimport Packet, parse
 from onehop.engine.share cimport Shares, share_set, share_take, share_tell
-from onehop.engine.simulate cimport simulate, solicit, unreachable
+from onehop.engine.simulate cimport advertise, simulate, solicit, unreachable
 from onehop.engine.states cimport States
 from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
@@ -180,6 +180,13 @@ cdef class Datapath:
         self.refresh(now_ns)
         solicit(self.hot.topo, self.topology.names.port_index(port), 4 if len(ip) == 4 else 6,
                 padded, &self.hot.verdict, now_ns, self.hot.seed)
+        hot_emit(self.hot)
+        return self.received(0, [])
+
+    def advertise(self, str port, nsec_t now_ns):
+        self.refresh(now_ns)
+        advertise(self.hot.topo, self.topology.port_index(port), &self.hot.verdict, now_ns,
+                  self.hot.seed)
         hot_emit(self.hot)
         return self.received(0, [])
 

@@ -88,6 +88,18 @@ STEPS = (
     "{device} tells the sender that it is refused",
     "new source {address}",
     "new destination {address}",
+    "{device}: {told}",
+)
+TOLD = (  # in the order of Told in lease.pxd
+    "nothing to answer",
+    "this cannot be answered",
+    "the machine is offered {address}",
+    "the machine has {address}",
+    "the machine is refused what it asks for: it has {address}",
+    "the machine at {address} is told the rest",
+    "the machine is offered {address}",
+    "the machine is told what it asks about {address}",
+    "the machine at {address} is told of its router",
 )
 ERRORS = (  # in the order of IcmpError in craft.pxd
     "no route",
@@ -101,24 +113,26 @@ ERRORS = (  # in the order of IcmpError in craft.pxd
 ACTIONS = (  # in the order of RuleAction in chain.pxd
     "accept", "drop", "reject", "return", "jump", "snat", "dnat", "reverse snat", "reverse dnat",
 )  # fmt: skip
-ERROR_STEP, REASON_STEP, RULE_STEP = 13, 15, 19
+ERROR_STEP, REASON_STEP, RULE_STEP, TOLD_STEP = 13, 15, 19, STEPS.index("{device}: {told}")
 
 
 def step_in_words(
     code: int, is_crafted: bool, device: str, port: str, value: int, data: bytes, chain: str = ""
 ) -> str:
     """One step of the walk; "" where it is none to tell people about."""
+    address = _address(data, value & 0xFF if code == TOLD_STEP else value)
     text = STEPS[code].format(
         device=device,
         port=port,
         value=value,
         mac=data[:6].hex(":"),
-        address=_address(data, value),
+        address=address,
         prefix=f"{_address(data, value >> 8)}/{value & 0xFF}",
         error=ERRORS[value] if code == ERROR_STEP else "",
         reason=REASONS[value] if code == REASON_STEP else "",
         chain=chain,
         action=ACTIONS[data[4]] if code == RULE_STEP else "",
+        told=TOLD[value >> 8].format(address=address) if code == TOLD_STEP else "",
     )
     return f"  its own packet: {text}" if text and is_crafted else text
 

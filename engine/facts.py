@@ -55,9 +55,11 @@ from onehop.engine.model import (
     Route,
     Router,
     SecurityGroup,
+    Subnet,
     Vip,
     router_mac,
 )
+from onehop.engine.subnets import link_local, say_leases, say_subnet
 from onehop.engine.translations import say_member, say_translation
 
 Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
@@ -79,6 +81,7 @@ class Facts:
         self._claims: dict[str, set[str]] = defaultdict(set)  # port -> ports that state it as peer
         self._members: dict[str, set[str]] = defaultdict(set)  # device -> its ports
         self._rows: dict[str, set[Source]] = defaultdict(set)  # port -> what was seen there
+        self._subnets: dict[str, set[str]] = defaultdict(set)  # bridge -> its subnets
         self._dead: set[str] = set()
 
     def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
@@ -126,6 +129,8 @@ class Facts:
             self._members[new.device].add(new.name)
             if new.peer:
                 self._claims[new.peer].add(new.name)
+        elif isinstance(new, Subnet):
+            self._subnets[new.bridge].add(new.name)
         elif port := port_of(new):
             self._rows[port].add(key)
 
@@ -135,6 +140,8 @@ class Facts:
             discard(self._members, old.device, old.name)
             if old.peer:
                 discard(self._claims, old.peer, old.name)
+        elif isinstance(old, Subnet):
+            discard(self._subnets, old.bridge, old.name)
         elif port := port_of(old):
             discard(self._rows, port, key)
 
@@ -155,6 +162,9 @@ class Facts:
                 return {("device", resource.name)} | self._touched_around(ports)
             case Port():
                 return self._touched_around(self._near(resource.name))
+            case Subnet():
+                ports = self._members.get(resource.bridge, set())
+                return {(Subnet.KIND, resource.name)} | self._touched_around(ports)
         return set()
 
     def _touched_around(self, ports: Iterable[str]) -> set[Source]:
@@ -215,6 +225,8 @@ class Facts:
             yield from say_route(route)
         elif kind == PoolMember.KIND and (member := self.get(PoolMember, name)):
             yield from say_member(member, self.get(MemberStatus, name))
+        elif kind == Subnet.KIND and (subnet := self.get(Subnet, name)):
+            yield from say_subnet(subnet)
         elif kind in TRANSLATING:
             yield from say_translation(self.resources.get(source))
         elif kind in NAMED:
@@ -264,6 +276,11 @@ class Facts:
         if behind is None and peer is None:
             behind = port
         mac = behind and (router_mac(behind) if behind is peer else behind.mac)
+        if behind is port:
+            yield from say_leases(port, self._subnets_of(port.device))
+        elif behind and mac and self._advertises(port.device):
+            about = ("neighbor", ("device", port.device), link_local(mac_bytes(mac)))
+            yield about, NeighborFact(False, mac_bytes(mac))
         if behind and mac:
             yield ("mac", port.device, ANY_VLAN, mac_bytes(mac)), MacFact(False, port.name)
             for ip, _ in addresses_of(behind):
@@ -284,6 +301,9 @@ class Facts:
                 routes[about] |= one_route("normal", port=port.name)
             for broadcast in broadcasts(own.network):
                 routes[about_prefix(port.device, broadcast)] |= one_route("broadcast")
+        if peer and self._advertises(peer.device):
+            own = ip_interface(link_local(mac_bytes(router_mac(port))))
+            routes[about_prefix(port.device, str(own.ip))] |= one_route("local")
         yield from routes.items()
         if peer and isinstance(self.device(peer.device), Router):
             for ip, _ in addresses_of(peer):
@@ -304,6 +324,16 @@ class Facts:
             case LearnedRoute() if isinstance(device, Router):
                 about = about_prefix(port.device, row.destination)
                 yield about, learned_routes(row, about)
+
+    # Subnets
+
+    def _subnets_of(self, bridge: str) -> list[Subnet]:
+        names = sorted(self._subnets.get(bridge, ()))
+        return [found for name in names if (found := self.get(Subnet, name))]
+
+    def _advertises(self, bridge: str) -> bool:
+        """Whether the bridge's routers are told of by router advertisements."""
+        return any(":" in subnet.prefix for subnet in self._subnets_of(bridge))
 
     # Links
 

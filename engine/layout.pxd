@@ -2,10 +2,12 @@
 
 from onehop.engine.cdefs cimport idx_t, tag_t, uint8_t, uint32_t
 from onehop.engine.route cimport Trie
-from onehop.engine.topology cimport Address, Device, Port, Topo
+from onehop.engine.topology cimport Address, Device, Lease, Port, Topo
 
 cdef void clear_port(Port* port) noexcept
 cdef void free_filters(Port* port) noexcept
+# What a fact says; None: nothing.
+cdef int fill_lease(Lease** lease, fact) except -1
 cdef void free_topo(Topo* topo) noexcept
 # Prefixes, as (bytes, length), in place of what was there.
 cdef int fill_addresses(Address** array, uint32_t* n, prefixes) except -1

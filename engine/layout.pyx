@@ -29,12 +29,47 @@ cdef void free_filters(Port* port) noexcept:
     port.n_groups = port.n_allowed = 0
 
 
+cdef int fill_lease(Lease** lease, fact) except -1:
+    cdef Lease* made
+    free_lease(lease)
+    if fact is None:
+        return 0
+    made = <Lease*>calloc(1, sizeof(Lease))
+    if made == NULL:
+        raise MemoryError
+    lease[0] = made
+    made.has_mac = len(fact.mac) > 0
+    copy_bytes(made.mac, fact.mac, 6)
+    copy_bytes(made.ip, fact.address, 16)
+    made.prefix_bits = fact.prefix_bits
+    made.has_gateway = len(fact.gateway) > 0
+    copy_bytes(made.gateway, fact.gateway, 16)
+    copy_bytes(made.server, fact.server, 16)
+    copy_bytes(made.server_mac, fact.server_mac, 6)
+    made.mtu = fact.mtu
+    made.options = <uint8_t*>malloc(len(fact.options) + 1)
+    if made.options == NULL:
+        raise MemoryError
+    copy_bytes(made.options, fact.options, len(fact.options))
+    made.option_bytes = <uint16_t>len(fact.options)
+    return 0
+
+
+cdef void free_lease(Lease** lease) noexcept:
+    if lease[0] != NULL:
+        free(lease[0].options)
+    free(lease[0])
+    lease[0] = NULL
+
+
 cdef void free_topo(Topo* topo) noexcept:
     cdef uint32_t i
     for i in range(topo.n_ports):
         free(topo.ports[i].addresses)
         free(topo.ports[i].state_hosts)
         free_filters(&topo.ports[i])
+        free_lease(&topo.ports[i].lease4)
+        free_lease(&topo.ports[i].lease6)
     for i in range(topo.n_devices):
         free_device(&topo.devices[i])
     for i in range(topo.n_pools):

@@ -119,8 +119,16 @@ cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexce
 cdef bint answers_for(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip) noexcept nogil:
     """Its own addresses, and the floating IPs that it translates."""
     cdef const Port* port = &walk.topo.ports[index]
-    return is_own(port, family, ip) or (
+    return is_own(port, family, ip) or is_stated(walk, port, family, ip) or (
         is_on_link(port, family, ip) and is_floating(walk, index, family, ip))
+
+
+cdef bint is_stated(
+    Walk* walk, const Port* port, uint8_t family, const uint8_t* ip,
+) noexcept nogil:
+    """Whether the link knows the address to be at its MAC: a link-local one."""
+    cdef const Entry* entry = neighbor(walk, port, family, ip)
+    return entry != NULL and entry.stated and memcmp(entry.mac, port.mac, 6) == 0
 
 
 cdef bint is_own(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:

@@ -1,8 +1,8 @@
 """Ports: where a packet enters a device and leaves it.
 
-Ingress: (1) the port is active, (2) the packet is not in a loop, (3) the port's filters, (4) the
-device. Egress: (1) the port is active, (2) its filters, (3) the peer's ingress, or out of the
-network.
+Ingress: (1) the port is active, (2) the packet is not in a loop, (3) what a machine asks about
+itself is answered, (4) the port's filters, (5) the device. Egress: (1) the port is active, (2) its
+filters, (3) the peer's ingress, or out of the network.
 """
 
 from onehop.engine.bridge cimport at_bridge
@@ -11,6 +11,7 @@ from onehop.engine.filter cimport GO_ON, enter_port, leave_port
 from onehop.engine.packet cimport parse
 from onehop.engine.render cimport render
 from onehop.engine.router cimport at_router
+from onehop.engine.serve cimport asks, serve
 from onehop.engine.topology cimport DEVICE_BRIDGE, Port
 from onehop.engine.verdict cimport (
     AWAIT, CONSUMED, DROP, FORWARD, LOOP, R_LOOP, R_PORT_DOWN, R_TOO_LONG, Emitted, Verdict,
@@ -32,6 +33,8 @@ cdef int enter(Walk* walk, idx_t index) noexcept nogil:
     walk.in_port = index
     walk.came = walk.pkt
     walk.is_diverted = 0
+    if (port.lease4 != NULL or port.lease6 != NULL) and asks(walk, port):
+        return serve(walk, index)
     kind = enter_port(walk, index)
     if kind != GO_ON:
         return kind

@@ -34,6 +34,7 @@ from onehop.engine.route cimport (
     ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, Node, Route, Trie,
     trie_above, trie_descend,
 )
+from onehop.engine.serve cimport renews, serve
 from onehop.engine.topology cimport Address, Device, Port
 from onehop.engine.verdict cimport (
     AWAIT, CONSUMED, DROP, R_BLACKHOLE, R_BROADCAST, R_LOCAL, R_NOT_FOR_ROUTER, R_NOT_IP,
@@ -339,6 +340,8 @@ cdef int deliver(Walk* walk, idx_t in_port) noexcept nogil:
         return hear_nd(walk, in_port)
     if pkt.data == NULL or walk.is_crafted:
         return decide(walk, kind, R_LOCAL)
+    if renews(walk):
+        return serve(walk, walk.out.key.in_port)
     if is_echo_request(pkt):
         tell(walk, S_ECHOES, port.device, in_port, 0, NULL, 0)
         kind = emit(walk, in_port, icmp_echo_reply(room_at(walk), room(walk), pkt, port.mac))

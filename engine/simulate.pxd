@@ -25,6 +25,11 @@ cdef void unreachable(
     uint64_t seed,
 ) noexcept nogil
 
+# Advertise the router of machine port `port`, unasked: only `emitted` is set.
+cdef void advertise(
+    const Topo* topo, idx_t port, Verdict* out, nsec_t now, uint64_t seed,
+) noexcept nogil
+
 # Ask for the MAC of `ip` (family 4 or 6) on the link of router port `port`: only `emitted` is set.
 cdef void solicit(
     const Topo* topo, idx_t port, uint8_t family, const uint8_t* ip, Verdict* out,

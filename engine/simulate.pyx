@@ -12,6 +12,7 @@ from onehop.engine.neighbor cimport ask
 from onehop.engine.packet cimport match_view, parse
 from onehop.engine.port cimport enter
 from onehop.engine.render cimport render
+from onehop.engine.serve cimport advertise_to
 from onehop.engine.state cimport TCP_ACK, TCP_SYN, StateEntry
 from onehop.engine.states cimport States, entry_view
 from onehop.engine.topology cimport Topology
@@ -62,6 +63,20 @@ cdef void solicit(
     begin(&walk, topo, NULL, &nothing, out, now, seed)
     if port < topo.n_ports and topo.ports[port].active:
         ask(&walk, port, family, ip)
+    out.kind = CONSUMED
+    out.cacheable = 0
+
+
+cdef void advertise(
+    const Topo* topo, idx_t port, Verdict* out, nsec_t now, uint64_t seed,
+) noexcept nogil:
+    cdef Walk walk
+    cdef Packet nothing
+    memset(&nothing, 0, sizeof(Packet))
+    nothing.key.in_port = NONE
+    begin(&walk, topo, NULL, &nothing, out, now, seed)
+    if port < topo.n_ports and topo.ports[port].active and topo.ports[port].lease6 != NULL:
+        advertise_to(&walk, port, NULL, NULL)
     out.kind = CONSUMED
     out.cacheable = 0
 

@@ -26,6 +26,19 @@ cdef struct Host:
     uint8_t tunnel_family  # 4 or 6
     uint8_t tunnel_ip[16]
 
+cdef struct Lease:         # what the machine behind a port is told about itself
+    uint8_t has_mac
+    uint8_t mac[6]         # the only one that is answered
+    uint8_t ip[16]
+    uint8_t prefix_bits
+    uint8_t has_gateway
+    uint8_t gateway[16]
+    uint8_t server[16]     # DHCPv4: the server identifier
+    uint8_t server_mac[6]  # of the bridge itself
+    uint16_t mtu           # 0: what fits the underlay
+    uint16_t option_bytes
+    uint8_t* options       # further ones, ready to be sent
+
 cdef struct Port:
     uint8_t used           # stated
     uint8_t up             # its admin state and its device's
@@ -52,6 +65,8 @@ cdef struct Port:
     uint32_t n_allowed     # what it may send from; 0: anything
     Address* allowed
     uint8_t* allowed_macs  # six bytes of each
+    Lease* lease4          # NULL: none
+    Lease* lease6
 
 cdef struct Device:
     uint8_t kind           # a DeviceKind
@@ -125,6 +140,7 @@ cdef struct Topo:
     uint16_t limits[16]    # the lengths that flows tell apart, see limits.py
     uint16_t n_limits
     uint16_t limits_mark   # names the list
+    uint16_t underlay_mtu  # the longest IP packet that carries a tunnelled one
     uint32_t n_vips
     Vip* vips
     uint32_t n_pools

@@ -20,6 +20,9 @@ class Topology:
     def set_host_alive(self, host: str, alive: bool) -> list[int]:
         """A host is alive until said otherwise. Returns tags, as `update` does."""
 
+    def set_underlay_mtu(self, mtu: int) -> None:
+        """The longest IP packet that the hosts can send each other; 1500 until it is said."""
+
     def learn(self, effect: MacLearned | NeighborLearned) -> list[int]:
         """Apply what a verdict learned: the same as to put its LearnedMac or Neighbor."""
 

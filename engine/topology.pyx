@@ -14,7 +14,7 @@ from onehop.engine.known cimport (
     Entry, Subject, find, mac_subject, neighbor_subject, put as remember, remove as forget,
 )
 from onehop.engine.layout cimport (
-    clear_port, copy_bytes, ensure_tries, fill_addresses, replace_array,
+    clear_port, copy_bytes, ensure_tries, fill_addresses, fill_lease, replace_array,
 )
 from onehop.engine.names cimport Names, mac_tag, neighbor_tag
 from onehop.engine.policies cimport Policies
@@ -29,9 +29,11 @@ from onehop.engine.policies import POLICIES
 from onehop.engine.services import SERVICES
 from onehop.engine.sharing import Sharing
 
+ETHERNET_MTU = 1500
+LEAST_MTU = 576  # RFC 791
 ORDER = (
     "host", "device", "port", "members", "chain", "addresses", "ports", "filters", "mac",
-    "neighbor", "prefix", "floating", "block", "pool", "vip",
+    "neighbor", "prefix", "floating", "block", "pool", "vip", "lease",
 )
 
 
@@ -41,6 +43,7 @@ cdef class Topology:
         self.topo = (<Names>self.names).topo
         self._policies, self._services = Policies(self.names), Services(self.names)
         self._prefixes = Prefixes(self.names)
+        self.topo.underlay_mtu = ETHERNET_MTU
         self._facts = Facts()
         self._sharing = Sharing()
 
@@ -70,6 +73,9 @@ cdef class Topology:
         self._write_all(self._facts.set_alive(host, alive=bool(alive)), tags, touched)
         self._gather(touched, tags)
         return sorted(tags)
+
+    def set_underlay_mtu(self, mtu):
+        self.topo.underlay_mtu = max(LEAST_MTU, min(mtu, 0xffff))
 
     def learn(self, effect):
         port = self._facts.get(PortResource, effect.port)
@@ -106,6 +112,8 @@ cdef class Topology:
             self._write_port(key[1], fact, tags, touched)
         elif kind == "members":
             self._write_members(key[1], fact or (), touched)
+        elif kind == "lease":
+            self._write_lease(key[1], key[2], fact, tags)
         elif kind == "mac":
             self._write_mac(key, fact, tags)
         else:
@@ -220,6 +228,11 @@ cdef class Topology:
         entry.stated = not fact.learned
         memcpy(entry.mac, <const uint8_t*>fact.mac, 6)
         remember(&self.topo.known, &entry)
+
+    def _write_lease(self, name, family, fact, set tags):
+        cdef Port* port = &self.topo.ports[self.names.port_index(name)]
+        fill_lease(&port.lease4 if family == 4 else &port.lease6, fact)
+        tags.add(port.tag)
 
     # --- what follows from several facts
 

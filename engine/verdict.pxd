@@ -58,6 +58,8 @@ cdef enum Reason:         # why; in words in verdict.REASONS
     R_NO_NAT_PORT         # nothing is left to translate it to
     R_NO_MEMBER           # no member of the VIP's pool takes it
     R_UNTRANSLATABLE      # it has no ports to tell its connection by
+    R_CONFIGURES          # DHCP or router discovery, answered or absorbed
+    R_BAD_QUESTION        # the same, but it breaks its RFC
 
 cdef struct Action:
     uint8_t kind

@@ -31,4 +31,6 @@ REASONS = (
     "no port left to translate to",
     "no member takes it",
     "cannot be translated",
+    "DHCP or router discovery",
+    "malformed DHCP or router discovery",
 )

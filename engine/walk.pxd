@@ -43,6 +43,7 @@ cdef enum StepCode:        # device and port are what it happened at; see explai
     S_REFUSES
     S_NEW_SOURCE           # bytes: address, value: family
     S_NEW_DESTINATION      # the same
+    S_CONFIGURES           # bytes: address, value: a lease.Told << 8 | family
 
 cdef struct Step:
     uint8_t code

@@ -20,7 +20,6 @@ chains:
 @pytest.mark.parametrize(
     ("more", "which"),
     [
-        ("subnets: [{name: s, bridge: net, prefix: 10.0.0.0/24}]", "subnet 's'"),
         ("health_monitors: [{name: m}]", "health_monitor 'm'"),
     ],
 )

@@ -10,6 +10,7 @@ from onehop.engine.model.texts import IPNetwork, read_address, read_prefix
 from onehop.engine.model.view import View
 
 MIN_MTU_IPV6 = 1280  # RFC 8200, section 5
+OPTION_BYTES = 255  # of an option of DHCPv4
 
 
 def subnets_are_whole(view: View) -> Problems:
@@ -27,6 +28,21 @@ def subnets_are_whole(view: View) -> Problems:
             yield from _inside(subnet, prefix, f"{field} gateway", route.gateway)
         if subnet.mtu is not None and prefix.version == 6 and subnet.mtu < MIN_MTU_IPV6:
             yield wrong(subnet, "mtu", f"{subnet.mtu} is less than IPv6 needs, {MIN_MTU_IPV6}")
+        yield from _can_be_told(subnet, prefix)
+
+
+def _can_be_told(subnet: Subnet, prefix: IPNetwork) -> Problems:
+    if prefix.version == 6:
+        if subnet.routes:
+            reason = "cannot be told: neither DHCPv6 nor the gateway speaks of other routers"
+            yield wrong(subnet, "routes", reason)
+        return
+    if (n_bytes := 4 * len(subnet.dns)) > OPTION_BYTES:
+        yield wrong(subnet, "dns", f"takes {n_bytes} bytes of {OPTION_BYTES} in a DHCP option")
+    lengths = [read_prefix(route.destination).prefixlen for route in subnet.routes]
+    lengths += [0] if lengths and subnet.gateway else []
+    if (n_bytes := sum(5 + (length + 7) // 8 for length in lengths)) > OPTION_BYTES:
+        yield wrong(subnet, "routes", f"take {n_bytes} bytes of {OPTION_BYTES} in a DHCP option")
 
 
 def _inside(subnet: Subnet, prefix: IPNetwork, field: str, text: str) -> Problems:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from onehop.engine.model.resources import (
     HealthMonitor,
     Resource,
-    Subnet,
 )
 from onehop.engine.model.rules.base import Problems, wrong
 from onehop.engine.model.view import View
 
-KINDS: tuple[type[Resource], ...] = (Subnet, HealthMonitor)
+KINDS: tuple[type[Resource], ...] = (HealthMonitor,)
 REASON = "is not supported yet: nothing would act on it"
 
 

@@ -1,0 +1,1 @@
+# C functions only: see dhcp6.pxd.
