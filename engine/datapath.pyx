@@ -185,7 +185,7 @@ cdef class Datapath:
 
     def advertise(self, str port, nsec_t now_ns):
         self.refresh(now_ns)
-        advertise(self.hot.topo, self.topology.port_index(port), &self.hot.verdict, now_ns,
+        advertise(self.hot.topo, self.topology.names.port_index(port), &self.hot.verdict, now_ns,
                   self.hot.seed)
         hot_emit(self.hot)
         return self.received(0, [])

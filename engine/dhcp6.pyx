@@ -43,6 +43,7 @@ cdef enum Option:
     O_IA_NA = 3
     O_IA_TA = 4
     O_ADDRESS = 5
+    O_PREFERENCE = 7
     O_STATUS = 13
     O_RAPID = 14
     O_IA_PD = 25
@@ -214,6 +215,8 @@ cdef void put_options(Out* out, const Request* request, const Lease* lease) noex
         return
     if kind == K_SOLICIT and request.is_rapid:
         put_option(out, O_RAPID, NULL, 0)
+    elif kind == K_SOLICIT:  # nobody else will answer: need not be waited for
+        put_option(out, O_PREFERENCE, b"\xff", 1)
     if kind != K_INFORMATION:
         put_associations(out, request, lease)
     if out.end - out.at >= lease.option_bytes:

@@ -3,7 +3,7 @@
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from onehop.engine.cdefs cimport NONE
+from onehop.engine.cdefs cimport NONE, uint16_t
 from onehop.engine.chain cimport address_set_clear, chain_clear
 from onehop.engine.route cimport Route, trie_clear, trie_init, trie_set
 

@@ -55,7 +55,7 @@ def asked(kind: int, *options: bytes, **fields: object) -> object:
 def test_solicitation_is_answered_with_the_ports_address() -> None:
     found = told6(asked(SOLICIT, association(number=7), option6(6, b"\0\x17")))
     assert (found.kind, found.src, found.dst) == (ADVERTISE, ROUTER_LINK_LOCAL, LINK_LOCAL)
-    assert found.one(1) == CLIENT_ID
+    assert (found.one(1), found.one(7)) == (CLIENT_ID, b"\xff")
     assert found.one(3)[:4] == b"\0\0\0\7"
     assert found.addresses() == [(IP6, DAY)]
     assert found.one(23) == ip_address("fd00::53").packed

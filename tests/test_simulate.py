@@ -58,6 +58,25 @@ def test_firewall() -> None:
     ]
 
 
+def test_dhcp() -> None:
+    steps = example("dhcp")
+    assert ways(steps) == [
+        (1, "sent", "consumed", "web1"),
+        (2, "sent", "consumed", "web1"),
+        (3, "sent", "consumed", "web1"),
+        (4, "sent", "consumed", "web1"),
+        (5, "sent", "consumed", "web1"),
+        (6, "sent", "forward", "guest"),
+        (7, "sent", "forward", "web2"),
+    ]
+    status, shown, _ = run(*files("dhcp"))
+    assert status == 0
+    said = ("discover", "offer of 10.0.1.11", "ack of 10.0.1.11", "nak")
+    assert all(f"DHCP {words}, UDP" in shown for words in said)
+    assert "DHCPv6 solicit, UDP" in shown and "DHCPv6 advertise, UDP" in shown
+    assert "ICMPv6 router solicitation" in shown and "ICMPv6 router advertisement" in shown
+
+
 def test_two_subnets() -> None:
     assert ways(example("two-subnets")) == [
         (1, "sent", "forward", "web2"),

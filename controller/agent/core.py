@@ -135,6 +135,8 @@ class Core:
             case events.StateFetched():
                 self._fetch_by_ns = 0
                 self._welcome(now_ns)
+            case events.UnderlayMeasured():
+                self.topology.set_underlay_mtu(event.mtu)
             case events.Tick():
                 self._tick(event.clock_s, now_ns)
             case _:
@@ -424,6 +426,7 @@ class Core:
             return
         self._welcome(now_ns)
         self.packets.tick(now_ns)
+        self.packets.advertise(self._bound, now_ns)
         if self._answers_due:
             self._find_answers(self.state)
             self._install_statics(self.state)

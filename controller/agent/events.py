@@ -90,6 +90,12 @@ class StateFetched(msgspec.Struct, frozen=True):
     """Every other host's agent has told all that it knows."""
 
 
+class UnderlayMeasured(msgspec.Struct, frozen=True):
+    """The longest IP packet that the underlay takes from this host."""
+
+    mtu: int
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
@@ -108,6 +114,7 @@ Event = (
     | SwitchRefused
     | StateCame
     | StateFetched
+    | UnderlayMeasured
     | Tick
 )
 

@@ -1,4 +1,4 @@
-"""What packets need beyond the hot path: learning, waiting for MACs, forgetting, counting.
+"""What packets need beyond the hot path: learning, waiting for MACs, routers, ageing, counting.
 
 1. The hot path has applied what it learned before it says so; here the store is told.
 2. A packet that waited is simulated again as if it came in now.
@@ -12,6 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from typing import assert_never
 
+from onehop.controller.agent.advertising import Advertising
 from onehop.controller.agent.ageing import Ageing
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import Snapshot
@@ -58,6 +59,7 @@ class Packets:
         self._settings = settings
         self._topology = topology
         self._ageing = Ageing(settings.host)
+        self._advertising = Advertising()
         self._commands: list[Command] = []
 
     def drain(self) -> list[Command]:
@@ -109,6 +111,11 @@ class Packets:
             self._absorb(self.datapath.unreachable(packet, in_port, now_ns), now_ns)
         self._reconsider(now_ns)
         self.count(now_ns)
+
+    def advertise(self, ports: Iterable[str], now_ns: int) -> None:
+        """Tell the machines behind these ports of this host of their routers, when it is time."""
+        for port in self._advertising.due(ports, now_ns):
+            self._absorb(self.datapath.advertise(port, now_ns), now_ns)
 
     def count(self, now_ns: int) -> None:
         """Ask for the statistics that are due."""

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import IO, Protocol, assert_never
 
-from onehop.controller.agent import events, metrics, switch, tunnels, uplinks
+from onehop.controller.agent import events, metrics, switch, tunnels, underlay, uplinks
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
@@ -28,6 +28,7 @@ from onehop.engine.model import LearnedRoute
 from onehop.engine.states import bytes_for
 
 TICK_S = 0.1
+MEASURE_S = 30.0  # an underlay changes seldom
 IDLE_S = 1.0  # how long a driver waits for something to do
 
 log = logging.getLogger("onehop.agent")
@@ -63,6 +64,7 @@ class Runtime:
             lambda: self._forever("state channel", self._turn_peers),
             lambda: self._forever("store", self._turn_store),
             lambda: self._forever("switch", self._turn_switch),
+            lambda: self._forever("underlay", self._turn_underlay),
             lambda: self._forever("time", self._turn_time),
             self._serve_metrics,
         )
@@ -175,6 +177,12 @@ class Runtime:
                 self._told_settled = devices
                 self.tell(events.SwitchSettled(devices))
         self._switch.wait(IDLE_S)
+
+    def _turn_underlay(self) -> None:
+        mtu = underlay.mtu_of(self._reconciled.tunnel_address) if self._reconciled else None
+        if mtu is not None:
+            self.tell(events.UnderlayMeasured(mtu))
+        time.sleep(IDLE_S if mtu is None else MEASURE_S)
 
     def _turn_time(self) -> None:
         self.tell(events.Tick(time.time()))

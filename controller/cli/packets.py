@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import msgspec
 
-from onehop.controller.cli import frames
+from onehop.controller.cli import frames, questions
 from onehop.controller.cli.link import IPAddress, Link
 from onehop.engine import model
 from onehop.engine.model.files import read_yaml
@@ -44,6 +44,7 @@ class Packet(model.Resource, frozen=True):
     vlan: Annotated[int, msgspec.Meta(ge=0, le=4095)] | None = None
     arp: Literal["request", "reply"] | None = None  # from ip_src, about ip_dst
     nd: Literal["solicit", "advert"] | None = None  # from ip_src, about ip_dst
+    asks: questions.Question | None = None  # of a machine that configures itself
     ip_src: str | None = None  # None: the address that the port states
     ip_dst: str | None = None
     ip_ttl: Byte = 64
@@ -150,6 +151,8 @@ def build(packet: Packet, topology: model.Topology) -> bytes:
         return frames.ethernet(
             packet.eth_dst or BROADCAST, src, packet.eth_type, body, packet.vlan
         )
+    if packet.asks is not None:
+        return questions.build(packet.asks, src, _own4(packet, link), packet.vlan)
     ends = _ends(packet, link)
     if packet.arp is not None:
         return _arp(packet, src, ends, link)
@@ -157,6 +160,11 @@ def build(packet: Packet, topology: model.Topology) -> bytes:
         return _nd(packet, src, ends)
     dst = packet.eth_dst or _next_hop_mac(link, ends[1])
     return _ethernet(packet, dst, src, _ip(packet, *ends))
+
+
+def _own4(packet: Packet, link: Link) -> IPv4Address | None:
+    own = _address("ip_src", packet.ip_src) if packet.ip_src else link.address(4)
+    return own if isinstance(own, IPv4Address) else None
 
 
 def _link(packet: Packet, topology: model.Topology) -> Link:

@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec.structs import asdict
 
+from onehop.controller.cli import questions
 from onehop.engine import packet
 from onehop.engine.effects import MacLearned, NeighborLearned
 from onehop.engine.explain import Action, Emitted, Output, Verdict
@@ -27,6 +28,8 @@ ICMP_TYPES = {
     ("icmpv6", 3): "time exceeded",
     ("icmpv6", 128): "echo request",
     ("icmpv6", 129): "echo reply",
+    ("icmpv6", 133): "router solicitation",
+    ("icmpv6", 134): "router advertisement",
     ("icmpv6", 135): "neighbor solicitation",
     ("icmpv6", 136): "neighbor advertisement",
 }
@@ -42,7 +45,9 @@ def packet_words(data: bytes) -> str:
         return f"{len(data)} bytes: {error}"
     ends = f"{key['eth_src']} > {key['eth_dst']}"
     tag = f", VLAN {int(key['vlan_tci']) & 0xFFF}" if "vlan_tci" in key else ""
-    return f"{ends}{tag}: {_payload_words(key)}, {len(data)} bytes"
+    said = questions.words(data, key)
+    said = f"{said}, " if said else ""
+    return f"{ends}{tag}: {said}{_payload_words(key)}, {len(data)} bytes"
 
 
 def _payload_words(key: dict[str, Any]) -> str:
