@@ -15,7 +15,7 @@ from rich.console import Console
 
 from onehop.lab import published, report, results
 from onehop.lab.results import Crossing, OnehopResult, Result, ScalingResult
-from onehop.lab.scenarios import drain, elastic, failover, scaling
+from onehop.lab.scenarios import elastic, scaling, verdicts
 from onehop.lab.tables import tables
 
 
@@ -75,7 +75,7 @@ def test_losses_while_draining_are_told() -> None:
     pictures = {"failover": {"timeline": Markup(), "outages": Markup()}}
     page = report.render_page([lab_results.drained()], pictures)
     assert "packets lost while draining" in page and page.count("<td>4000</td>") == 4
-    assert not drain.check_loss(lab_results.drained().losses[0]).passed
+    assert not verdicts.check_loss(lab_results.drained().losses[0]).passed
 
 
 def test_a_failed_check_is_seen_at_once() -> None:
@@ -105,25 +105,25 @@ def test_counts_that_disagree_fail() -> None:
 
 def test_an_outage_that_no_stream_could_show_is_a_failure() -> None:
     outage = lab_results.outage("g1 stopped", 100.0, 500.0)
-    assert failover.check_outage(outage).passed
+    assert verdicts.check_outage(outage).passed
     unseen = msgspec.structs.replace(outage, upstream_ms=None)
-    assert not failover.check_outage(unseen).passed
+    assert not verdicts.check_outage(unseen).passed
     late = msgspec.structs.replace(outage, ms=501.0)
-    assert not failover.check_outage(late).passed
+    assert not verdicts.check_outage(late).passed
     lossy = msgspec.structs.replace(outage, lost_in_a_row=11)
-    assert not failover.check_outage(lossy).passed
+    assert not verdicts.check_outage(lossy).passed
 
 
 def test_no_opened_connection_is_no_success() -> None:
     none = results.Connections(
         tried=0, opened=0, broken=0, silence_ms=0.0, broken_after={}, by_kind={}
     )
-    assert not all(check.passed for check in failover.check_connections(none))
+    assert not all(check.passed for check in verdicts.check_connections(none))
     kinds = {"snat": results.Kind(tried=2, opened=1, broken=0)}
     some = results.Connections(
         tried=2, opened=1, broken=0, silence_ms=0.0, broken_after={}, by_kind=kinds
     )
-    assert not all(check.passed for check in failover.check_connections(some))
+    assert not all(check.passed for check in verdicts.check_connections(some))
 
 
 def test_the_next_gateway_has_the_first_free_name() -> None:

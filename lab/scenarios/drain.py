@@ -16,7 +16,7 @@ from onehop.lab import members
 from onehop.lab.checks import eventually
 from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
-from onehop.lab.results import Check, Loss, Outage, Phase
+from onehop.lab.results import Loss, Outage, Phase
 from onehop.lab.scenarios.load import Load
 
 OFFERED = 0.5  # of one uplink
@@ -106,10 +106,3 @@ def restore(lab: Lab) -> None:
     for gateway in lab.gateways:
         gateway.start()
         members.undrain(lab, gateway.name)
-
-
-def check_loss(loss: Loss) -> Check:
-    """Nothing sent between an event and the next one is missing."""
-    lost = loss.upstream + loss.downstream
-    detail = f"{lost} of {loss.sent} packets lost (up {loss.upstream}, down {loss.downstream})"
-    return Check(f"nothing lost: {loss.event}", loss.sent > 0 and lost == 0, detail)

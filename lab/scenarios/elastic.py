@@ -18,14 +18,14 @@ from pathlib import Path
 from onehop.lab import members
 from onehop.lab.lab import Lab
 from onehop.lab.results import Check, Connections, Outage, Phase, TimelineResult, header
-from onehop.lab.scenarios.failover import (
-    LOST_LIMIT,
+from onehop.lab.scenarios.failover import LOST_LIMIT
+from onehop.lab.scenarios.load import Load, putting_back
+from onehop.lab.scenarios.verdicts import (
     RETURN_S,
     check_connections,
     check_outage,
     check_phase,
 )
-from onehop.lab.scenarios.load import Load, putting_back
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
 from onehop.lab.topo import MAX_GATEWAYS
