@@ -1,13 +1,19 @@
 """How a machine gets its addresses: dhclient in both families, and the kernel for its router.
 
 1. The script that dhclient calls touches nothing but the machine's own interface: no resolv.conf.
-2. A client exits when its lease is there, or says that it got none: nothing waits in the machines.
+2. A client that got its lease goes on in the background to renew it; one that got none ends.
 3. The kernel takes router and MTU from advertisements, and makes no addresses of its own.
 """
 
 from __future__ import annotations
 
 import pathlib
+
+from onehop.lab import checks
+from onehop.lab.nodes import Node
+from onehop.lab.topo import Machine
+
+PATIENCE_S = 30.0
 
 CONFIG = """
 option rfc3442-classless-static-routes code 121 = array of unsigned integer 8;
@@ -73,3 +79,17 @@ def ask(directory: pathlib.Path, device: str, version: int) -> list[str]:
              "pf": f"dhclient{version}.pid"}  # fmt: skip
     named = [part for option, file in files.items() for part in (f"-{option}", directory / file)]
     return ["dhclient", f"-{version}", "-1", *map(str, named), device]
+
+
+def configure(node: Node, machine: Machine) -> None:
+    """Get the machine its leases, and its router."""
+    write(node.directory)
+    for version in machine.leases:
+        node.run(ask(node.directory, "eth0", version), timeout_s=PATIENCE_S)
+    if 6 in machine.leases and any(":" in gateway for gateway in machine.gateways):
+        checks.eventually(lambda: _router_missing(node), PATIENCE_S)
+
+
+def _router_missing(node: Node) -> str:
+    found = node.run(["ip", "-6", "route", "show", "default"]).stdout
+    return "" if found else f"{node.name}: no router advertises itself"

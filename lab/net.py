@@ -21,6 +21,7 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node as MininetNode
 
+from onehop.lab import dhcp
 from onehop.lab.hosts import UNDERLAY_DEVICE
 from onehop.lab.nodes import Node
 from onehop.lab.processes import started
@@ -145,7 +146,11 @@ class Net:
             script=[STILL],
         )
         self._link(machine.name, "eth0", machine.host, machine.device, machine.mac)
-        own = end("eth0", self.options.mtu, machine.addresses, machine.gateways)
+        stated = tuple(a for a in machine.addresses if version(a) not in machine.leases)
+        routers = tuple(r for r in machine.gateways if version(r) not in machine.leases)
+        own = dhcp.prepare("eth0") if machine.leases else []
+        own += ["ip link set eth0 up"] if 4 in machine.leases else up("eth0", self.options.mtu)
+        own += [*addresses("eth0", stated), *default("eth0", routers)]
         self._script(machine.name, own + whole("eth0"))
         self._script(machine.host, up(machine.device, self.options.mtu))
 
@@ -217,8 +222,11 @@ def end(
     device: str, mtu: int, own: tuple[str, ...], routers: list[str] | tuple[str, ...]
 ) -> list[str]:
     """An interface of a node that speaks IP by itself."""
-    routes = [f"ip {family(r)} route replace default via {r} dev {device}" for r in routers]
-    return up(device, mtu) + addresses(device, own) + routes
+    return up(device, mtu) + addresses(device, own) + default(device, routers)
+
+
+def default(device: str, routers: list[str] | tuple[str, ...]) -> list[str]:
+    return [f"ip {family(r)} route replace default via {r} dev {device}" for r in routers]
 
 
 def addresses(device: str, own: tuple[str, ...]) -> list[str]:
@@ -229,7 +237,11 @@ def addresses(device: str, own: tuple[str, ...]) -> list[str]:
 
 
 def family(address: str) -> str:
-    return "-6" if ":" in address else "-4"
+    return f"-{version(address)}"
+
+
+def version(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def whole(device: str) -> list[str]:

@@ -16,7 +16,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface
+from ipaddress import IPv4Interface, IPv6Interface, ip_address, ip_interface, ip_network
 
 import msgspec
 
@@ -33,6 +33,7 @@ from onehop.engine.model import (
     Router,
     SecurityGroup,
     SecurityRule,
+    Subnet,
     Topology,
 )
 from onehop.lab import public
@@ -43,6 +44,10 @@ UNDERLAY_PREFIX = 24
 NAME_MAX = 10  # a host's name, so that "NAME-wire" still is a device's name
 DEVICE_MAX = 15  # IFNAMSIZ less its end
 MAX_GATEWAYS, MAX_COMPUTES = 9, 200
+SUBNETS = (  # what machines are told by DHCP and router advertisements
+    ("tenant4", "10.0.0.0/24", "10.0.0.1"),
+    ("tenant6", "fd00:10::/64", "fd00:10::1"),
+)
 UPLINKS = "uplinks"  # the port group of all gateways
 # What anybody may open to a machine: pings, and the ports that the scenarios' programs take.
 OPEN = (
@@ -62,6 +67,7 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
     mac: str | None
     addresses: tuple[str, ...]  # with prefix length
     gateways: tuple[str, ...]  # default routers
+    leases: tuple[int, ...] = ()  # IP versions whose addresses the machine asks the network for
     public: str | None = None  # the IPv4 address that the outside reaches it at
 
 
@@ -88,14 +94,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return any(uplink.host == host for uplink in self.uplinks)
 
 
-def generate(computes: int, gateways: int) -> Topology:
+def generate(computes: int, gateways: int, mtu: int | None = None) -> Topology:
     """One tenant network of a machine for each compute node, behind `gateways` uplinks."""
     _bound("computes", computes, MAX_COMPUTES)
     _bound("gateways", gateways, MAX_GATEWAYS)
     return Topology.of(
         [
             *(Host(name=f"c{n}", tunnel_address=f"172.31.0.{20 + n}") for n in count(computes)),
-            *_tenant(computes),
+            *_tenant(computes, mtu),
             *_provider(),
             *public.generate(computes),
             *(resource for n in count(gateways) for resource in gateway(n)),
@@ -107,8 +113,10 @@ def generate(computes: int, gateways: int) -> Topology:
     )
 
 
-def _tenant(computes: int) -> Iterator[Resource]:
+def _tenant(computes: int, mtu: int | None) -> Iterator[Resource]:
     yield Bridge(name="tenant-net")
+    for name, prefix, router in SUBNETS:
+        yield Subnet(name=name, bridge="tenant-net", prefix=prefix, gateway=router, mtu=mtu)
     yield Router(name="tenant", inbound_filter=public.INBOUND, outbound_filter=public.OUTBOUND)
     yield SecurityGroup(name="machines", rules=OPEN)
     for n in count(computes):
@@ -220,8 +228,16 @@ def _machine(port: Port, ports: dict[str, Port], topology: Topology) -> Machine:
         mac=port.mac,
         addresses=tuple(addresses),
         gateways=tuple(str(r.ip) for r in routers if any(a in r.network for a in own)),
+        leases=_leases(port, topology),
         public=public.reached_at([str(a) for a in own if a.version == 4], topology),
     )
+
+
+def _leases(port: Port, topology: Topology) -> tuple[int, ...]:
+    prefixes = [ip_network(s.prefix) for s in topology.subnets if s.bridge == port.device]
+    own = [ip_interface(address).ip for address in port.addresses]
+    inside = {ip.version for ip in own for prefix in prefixes if ip in prefix}
+    return tuple(sorted(inside))
 
 
 def _peers(bridge: str, ports: dict[str, Port]) -> list[Port]:

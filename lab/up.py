@@ -5,7 +5,8 @@ Up, in this order (those of one line side by side):
 2. Mininet's nodes and wires, kept by the holder
 3. the hosts' switches · the outside router · the store, with the topology applied
 4. the agents, until each says that it forwards
-5. packets of every machine through every gateway
+5. the machines' addresses and routers, where a subnet tells them
+6. packets of every machine through every gateway
 
 Down needs no record of what was started: whatever carries the lab's mark is killed, and the
 namespaces end with their processes.
@@ -28,13 +29,13 @@ from typing import IO
 import msgspec
 
 from onehop.engine import model
-from onehop.lab import buffers, checks, outside, processes, state
+from onehop.lab import buffers, checks, dhcp, outside, processes, state
 from onehop.lab.hosts import PEER_TOKEN, Host, onehop
 from onehop.lab.lab import Lab
 from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
 from onehop.lab.state import LabError, LabState, Options, Platform
-from onehop.lab.topo import Plan, generate, plan
+from onehop.lab.topo import Machine, Plan, generate, plan
 
 PARALLEL = 4  # more only wait for each other on two cores
 READY_S = 60.0
@@ -55,6 +56,7 @@ def up(
     lab = hold(options, platform, plan(topology), directory, stages)
     boot(lab, plan(topology), stages)
     start_agents(lab, lab.hosts, stages)
+    configure(lab, plan(topology), stages)
     reach(lab, stages)
     return lab
 
@@ -88,7 +90,7 @@ def refusal(directory: pathlib.Path) -> str:
 def topology_of(options: Options) -> model.Topology:
     """The user's file, or the lab's own topology; with keys assigned nowhere yet."""
     if options.file is None:
-        return generate(options.computes, options.gateways)
+        return generate(options.computes, options.gateways, options.mtu)
     return model.load(pathlib.Path(options.file).read_text(), options.file)
 
 
@@ -203,6 +205,22 @@ def _still(waiting: dict[int, Host], step: checks.Step) -> str:
             del waiting[pid]
             step(host.name)
     return f"agents not live: {' '.join(h.name for h in waiting.values())}" if waiting else ""
+
+
+def configure(lab: Lab, plan: Plan, stages: Stages) -> None:
+    """Have the machines ask the network for what a subnet tells them."""
+    asking = [machine for machine in plan.machines if machine.leases]
+    if not asking:
+        return
+    with stages.stage("addresses", len(asking)) as step, ThreadPoolExecutor(PARALLEL) as pool:
+        jobs = [pool.submit(_configure, lab, machine, step) for machine in asking]
+        for job in jobs:
+            job.result()
+
+
+def _configure(lab: Lab, machine: Machine, step: checks.Step) -> None:
+    dhcp.configure(lab.node(machine.name), machine)
+    step(machine.name)
 
 
 def reach(lab: Lab, stages: Stages) -> None:

@@ -36,6 +36,15 @@ def test_machines_default_to_the_router_of_their_bridge_whichever_side_stated_th
         assert plan(topology).machines[0].gateways == ("10.0.0.1", "fd00:10::1")
 
 
+def test_machines_ask_for_the_addresses_that_a_subnet_has() -> None:
+    stated = generate(1, 1)
+    assert plan(stated).machines[0].leases == (4, 6)
+    assert plan(msgspec.structs.replace(stated, subnets=stated.subnets[:1])).machines[
+        0
+    ].leases == (4,)
+    assert plan(msgspec.structs.replace(stated, subnets=())).machines[0].leases == ()
+
+
 def test_an_address_without_a_length_takes_that_of_its_subnet() -> None:
     stated = generate(1, 1)
     bare = [

@@ -42,6 +42,15 @@ def test_machines_reach_each_other_and_the_outside_in_both_families(lab: Lab) ->
         assert done.returncode == 0, done.stdout
 
 
+def test_machines_are_told_what_they_know_by_the_network(lab: Lab) -> None:
+    machine = lab.node("vm1")
+    assert "10.0.0.11/24" in machine.run(["ip", "-4", "address", "show", "dev", "eth0"]).stdout
+    assert "fd00:10::11/128" in machine.run(["ip", "-6", "address", "show", "dev", "eth0"]).stdout
+    assert f"mtu {lab.state.options.mtu} " in machine.run(["ip", "link", "show", "eth0"]).stdout
+    assert "default via 10.0.0.1 " in machine.run(["ip", "-4", "route"]).stdout
+    assert "proto ra" in machine.run(["ip", "-6", "route", "show", "default"]).stdout
+
+
 def test_traceroute_shows_both_virtual_routers_and_the_outside(lab: Lab) -> None:
     said = lab.node("vm1").run(["traceroute", "-n", "-I", "-q1", lab.clients[0].address]).stdout
     hops = [line.split()[1] for line in said.splitlines()[1:]]
