@@ -163,7 +163,7 @@ def test_a_topology_changed_step_by_step_is_the_same_as_one_made_at_once(data, c
     for _ in range(6):
         port, packet = data.draw(packets(scene))
         one, other = (
-            Simulator(t).simulate(packet, port) if port in t.port_names else None
+            Simulator(t).simulate(packet, port) if port in t.names.ports else None
             for t in (stepwise, at_once)
         )
         if other is not None:

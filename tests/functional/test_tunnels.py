@@ -23,7 +23,7 @@ def two_hosts(net: Net) -> list[tuple[Ovs, Desired]]:
         node.ip("link", "set", "u0", "up")
         node.ip("addr", "add", f"172.31.0.{number + 1}/24", "dev", "br-phy")
         node.ip("link", "set", "br-phy", "up")
-        far = Peer("ba"[number], f"172.31.0.{2 - number}")
+        far = Peer("ba"[number], f"172.31.0.{2 - number}", gateway=True)
         own = Desired("ab"[number], f"172.31.0.{number + 1}", peers=(far,), watched=(far,))
         made.append((ovs, own))
     return made
