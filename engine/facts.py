@@ -47,6 +47,7 @@ from onehop.engine.model import (
     MemberStatus,
     NatBlock,
     Neighbor,
+    Pool,
     PoolMember,
     Port,
     PortGroup,
@@ -82,6 +83,7 @@ class Facts:
         self._members: dict[str, set[str]] = defaultdict(set)  # device -> its ports
         self._rows: dict[str, set[Source]] = defaultdict(set)  # port -> what was seen there
         self._subnets: dict[str, set[str]] = defaultdict(set)  # bridge -> its subnets
+        self._pools: dict[str, set[Source]] = defaultdict(set)  # pool -> its members
         self._dead: set[str] = set()
 
     def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
@@ -131,6 +133,8 @@ class Facts:
                 self._claims[new.peer].add(new.name)
         elif isinstance(new, Subnet):
             self._subnets[new.bridge].add(new.name)
+        elif isinstance(new, PoolMember):
+            self._pools[new.pool].add(key)
         elif port := port_of(new):
             self._rows[port].add(key)
 
@@ -142,6 +146,8 @@ class Facts:
                 discard(self._claims, old.peer, old.name)
         elif isinstance(old, Subnet):
             discard(self._subnets, old.bridge, old.name)
+        elif isinstance(old, PoolMember):
+            discard(self._pools, old.pool, key)
         elif port := port_of(old):
             discard(self._rows, port, key)
 
@@ -151,6 +157,8 @@ class Facts:
                 return {(resource.KIND, resource.name)}
             case FloatingIp() | NatBlock() | PoolMember() | Vip():
                 return {(resource.KIND, resource.name)}
+            case Pool():
+                return set(self._pools.get(resource.name, ()))
             case MemberStatus():
                 return {(PoolMember.KIND, resource.member)}
             case LearnedMac() | LearnedRoute() | Neighbor():
@@ -224,7 +232,7 @@ class Facts:
         elif kind == "route" and (route := self.get(Route, name)):
             yield from say_route(route)
         elif kind == PoolMember.KIND and (member := self.get(PoolMember, name)):
-            yield from say_member(member, self.get(MemberStatus, name))
+            yield from say_member(member, self._status(member))
         elif kind == Subnet.KIND and (subnet := self.get(Subnet, name)):
             yield from say_subnet(subnet)
         elif kind in TRANSLATING:
@@ -233,6 +241,11 @@ class Facts:
             yield from say_named(self.resources.get(source))
         elif kind in SEEN:
             yield from self._say_seen(self.resources.get(source))
+
+    def _status(self, member: PoolMember) -> MemberStatus | None:
+        """What was found out about a member whose pool is monitored."""
+        pool = self.get(Pool, member.pool)
+        return self.get(MemberStatus, member.name) if pool and pool.monitor else None
 
     def _say_device(self, device: Bridge | Router) -> Iterator[tuple[Key, Any]]:
         is_router = isinstance(device, Router)

@@ -101,3 +101,18 @@ def test_host_without_a_stand_in_is_sent_to_in_any_case():
     update(liveness, ports(g1=True, g2=True), 0, gateways=gateways)
     assert update(liveness, ports(g1=True, g2=False), 1, gateways=gateways) == {}
     assert liveness.session_up == {"g1": True, "g2": False}
+
+
+def test_host_that_stays_silent_is_missed_though_packets_still_go_there():
+    liveness = Liveness()
+
+    def hear(now_ns: int, **live: bool) -> set[str]:
+        update(liveness, ports(**live), now_ns, gateways=frozenset())
+        return liveness.missed(now_ns)
+
+    assert hear(0, g1=True, g2=True) == set()
+    assert hear(5, g1=True, g2=False) == set()
+    assert hear(GRACE_NS + 4, g1=True, g2=False) == set()
+    assert hear(GRACE_NS + 5, g1=True, g2=False) == {"g2"}
+    assert liveness.alive["g2"]
+    assert hear(GRACE_NS + 6, g1=True, g2=True) == set()

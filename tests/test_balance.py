@@ -49,7 +49,7 @@ def machines() -> list[model.Resource]:
 
 
 def edge(*more: model.Resource, version: int = 4, **options: object) -> Edge:
-    rows = [*translations.resources(), *machines(), model.Pool(name="web")]
+    rows = [*translations.resources(), *machines(), model.Pool(name="web", monitor="m")]
     return Edge([*rows, *members(version), vip(version, **options), *more])
 
 
@@ -122,6 +122,14 @@ def test_a_failed_member_loses_its_connections_at_once_and_others_keep_theirs() 
     assert all(after[n] == port for n, port in before.items() if port != "vm22")
     net.topology.update([model.MemberStatus(host="h0", member="m2", healthy=True)])
     assert spread(net, 60) == after
+    assert "vm22" in spread(net, 60, 100).values()
+
+
+def test_what_was_found_out_counts_while_the_pool_is_monitored() -> None:
+    net = edge()
+    net.topology.update([model.MemberStatus(host="h0", member="m2", healthy=False)])
+    assert "vm22" not in spread(net, 60).values()
+    assert net.topology.update([model.Pool(name="web")])
     assert "vm22" in spread(net, 60, 100).values()
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from onehop.controller.cli import app
 from onehop.controller.store import server
-from onehop.engine.model import KINDS, PortStatus, load
+from onehop.engine.model import KINDS, MemberStatus, PortStatus, load
 
 FILE = """
 hosts: [{name: c1, tunnel_address: 10.9.0.1}, {name: c2, tunnel_address: 10.9.0.2}]
@@ -128,6 +128,57 @@ def test_yaml_is_what_a_file_holds() -> None:
     assert printed("get", "host", "c1", "-o", "yaml") == (
         "hosts:\n- name: c1\n  tunnel_address: 10.9.0.1\n  drain: false\n  registered: false\n"
     )
+
+
+# Health
+
+BALANCED = (
+    FILE
+    + """
+health_monitors: [{name: page}]
+pools: [{name: web, monitor: page}, {name: idle}]
+pool_members:
+  - {name: a, pool: web, address: 10.0.0.5, port: 80}
+  - {name: b, pool: web, address: 10.0.0.6, port: 80}
+  - {name: c, pool: idle, address: 10.0.0.7, port: 80}
+"""
+)
+
+
+@pytest.fixture
+def balanced(store: str) -> None:
+    client = opened(store)
+    client.apply(load(BALANCED))
+    row = MemberStatus(host="c1", member="a", healthy=False, reason="HTTP 503", since_s=86400.0)
+    client.put([row])
+    while not client.idle:
+        client.run()
+        client.wait(1.0)
+
+
+@pytest.mark.usefixtures("balanced")
+def test_members_are_listed_with_their_health() -> None:
+    told = {
+        member["name"]: member["health"] for member in json.loads(printed("get", "pool-members"))
+    }
+    assert told["a"] == {
+        "state": "unhealthy", "since_s": 86400.0, "reason": "HTTP 503", "host": "c1",
+    }  # fmt: skip
+    assert (told["b"]["state"], told["c"]["state"]) == ("unknown", "not monitored")
+    assert got("pool-member", "a")["health"] == told["a"]
+    line = printed("get", "pool-members", "-o", "table").splitlines()[1]
+    assert line.split()[-5:] == [
+        "unhealthy", "since", "1970-01-02T00:00:00+00:00:", "HTTP", "503",
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("balanced")
+def test_a_member_is_described_with_its_health() -> None:
+    assert "health          unhealthy since 1970" in printed(
+        "describe", "pool_member", "a", "-o", "table"
+    )
+    assert json.loads(printed("describe", "pool_member", "a"))["health"]["reason"] == "HTTP 503"
+    assert "health" not in json.loads(printed("describe", "pool", "web"))
 
 
 # describe

@@ -11,7 +11,6 @@ from mistakes import problems
 from onehop.engine import model
 from onehop.engine.limits import MAX_LIMITS
 from onehop.engine.model import Bridge, Host, ModelError, Port, Route, Router, Topology
-from onehop.engine.model.rules import unserved
 from onehop.engine.model.texts import CHECKS
 from onehop.engine.model.values import fields_of
 
@@ -538,8 +537,7 @@ def test_any_text_is_read_or_refused(start: int, gone: int, added: str) -> None:
 def test_the_documented_file_is_sound() -> None:
     page = (pathlib.Path(__file__).parent.parent / "docs/topology.md").read_text()
     topology = model.load(page.split("```yaml\n")[1].split("```")[0])
-    served = [kind for kind in model.STATED if kind not in unserved.KINDS]
-    assert all(getattr(topology, kind.PLURAL) for kind in served)
+    assert all(getattr(topology, kind.PLURAL) for kind in model.STATED)
     for kind in model.STATED:
         row = next(line for line in page.splitlines() if line.startswith(f"| `{kind.PLURAL}`"))
         for field in fields_of(kind):

@@ -7,8 +7,6 @@ from mistakes import Edit, problems
 from onehop.engine import model
 from onehop.engine.model import Chain, Rule, Topology
 
-pytestmark = pytest.mark.usefixtures("all_served")
-
 SOUND = """
 hosts:
   - {name: c1, tunnel_address: 172.31.0.21}

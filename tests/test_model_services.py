@@ -7,8 +7,6 @@ from onehop.engine import model
 from onehop.engine.model import MemberStatus, NatBlock
 from onehop.engine.topology import Topology as Compiled
 
-pytestmark = pytest.mark.usefixtures("all_served")
-
 SOUND = """
 chains:
   - name: out

@@ -25,6 +25,7 @@ from onehop.engine.model import (
     LearnedRoute,
     MemberStatus,
     ModelError,
+    MonitorOwner,
     NatBlock,
     NatTarget,
     Neighbor,
@@ -39,8 +40,6 @@ from onehop.engine.model import (
     SecurityRule,
     Topology,
 )
-
-pytestmark = pytest.mark.usefixtures("all_served")
 
 DEADLINE_S = 10.0
 TOPOLOGY = Topology(
@@ -92,7 +91,8 @@ STATE = (
     PortStatus(host="c1", port="vm", up=False),
     HostStatus(host="c1", heartbeat_s=1234.5),
     NatBlock(host="g1", address="192.0.2.1", first_port=1024, n_ports=64),
-    MemberStatus(host="c1", member="m", healthy=False, reason="refused"),
+    MonitorOwner(host="c1", router="r"),
+    MemberStatus(host="c1", member="m", healthy=False, reason="refused", since_s=1234.5),
 )  # fmt: skip
 
 

@@ -23,17 +23,24 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple, assert_never
 
 from onehop.controller.agent import events, messages, rows, statics, tunnels
 from onehop.controller.agent.answers import answers
 from onehop.controller.agent.config import Settings
-from onehop.controller.agent.desired import TUNNEL_DEVICE, Desired, StaticFlow, desired
+from onehop.controller.agent.desired import (
+    TUNNEL_DEVICE,
+    Desired,
+    Monitor,
+    StaticFlow,
+    desired,
+)
 from onehop.controller.agent.events import Command, Event, OfPort
 from onehop.controller.agent.leases import Leases
 from onehop.controller.agent.liveness import Liveness
 from onehop.controller.agent.metrics import OFF, ChannelStatus, Status
+from onehop.controller.agent.monitoring import Monitoring, Verdict
 from onehop.controller.agent.packets import Packets
 from onehop.engine import openflow
 from onehop.engine.model import (
@@ -41,6 +48,8 @@ from onehop.engine.model import (
     Host,
     HostStatus,
     LearnedRoute,
+    MemberStatus,
+    MonitorOwner,
     Neighbor,
     PortStatus,
     Resource,
@@ -87,6 +96,7 @@ class Core:
         self.ports: dict[str, OfPort] = {}  # by device
         self.liveness = Liveness()
         self.leases = Leases(settings.host)
+        self.monitoring = Monitoring(settings.host)
         self.routes: dict[str, frozenset[LearnedRoute]] = {}  # by uplink port
         self.counters: Counter[str] = Counter()
         self.switch_connected = self.store_connected = False
@@ -102,6 +112,8 @@ class Core:
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
         self._lease_at_ns = 0
+        self._watched: tuple[Monitor, ...] | None = None  # what the driver was told
+        self._clock_s = 0.0
         self._fetch_by_ns = 0  # until then other hosts' state is waited for
 
     def handle(self, event: Event, now_ns: int) -> list[Command]:
@@ -111,6 +123,7 @@ class Core:
                 self._step(event, now_ns)
             case events.StoreLink():
                 self.store_connected = event.connected
+                self.monitoring.owners.begin(now_ns)
             case events.SwitchUp():
                 self._switch_up(event.ports, now_ns)
             case events.SwitchDown():
@@ -137,6 +150,10 @@ class Core:
                 self._welcome(now_ns)
             case events.UnderlayMeasured():
                 self.topology.set_underlay_mtu(event.mtu)
+            case events.MemberJudged():
+                verdict = Verdict(event.healthy, event.reason)
+                self.monitoring.judged(event.member, verdict)
+                self._publish_members(now_ns)
             case events.Tick():
                 self._tick(event.clock_s, now_ns)
             case _:
@@ -159,9 +176,12 @@ class Core:
         return Taken(consumed, slow, self.packets.drain())
 
     def status(
-        self, uplinks: dict[str, dict[str, object]], channel: ChannelStatus = OFF
+        self,
+        uplinks: dict[str, dict[str, object]],
+        channel: ChannelStatus = OFF,
+        monitors: Mapping[str, str] = {},  # noqa: B006 (never changed)
     ) -> Status:
-        """How the agent is; `uplinks` and `channel` are what their drivers say."""
+        """How the agent is; `uplinks`, `channel` and `monitors` are what their drivers say."""
         datapath = self.packets.datapath
         return Status(
             host=self.settings.host,
@@ -185,6 +205,7 @@ class Core:
                 **channel.counters,
             },
             channel=channel,
+            monitors=monitors,
             states=self.packets.states.counters,
         )
 
@@ -201,13 +222,17 @@ class Core:
                 self.packets.release(resource.port, resource.address, now_ns)
             elif isinstance(resource, HostStatus):
                 self._greet([resource.host])
+                self.monitoring.owners.heard(resource.host, now_ns)
         kinds = {r.KIND for r in step.put} | {kind for kind, _ in step.remove}
-        if not self.synced or kinds & STATED_KINDS:
+        if not self.synced or kinds & (STATED_KINDS | {MonitorOwner.KIND}):
             self.synced = True
+            self._learn(self.monitoring.restate(self.snapshot), now_ns)
             self._restate()
             self.leases.restate(self.snapshot)
             self._publish_routes(now_ns)
         self._settle(now_ns)
+        if kinds & {MonitorOwner.KIND, MemberStatus.KIND, *STATED_KINDS}:
+            self._publish_members(now_ns)
 
     def _restate(self) -> None:
         state = desired(self.settings.host, self.snapshot)
@@ -419,6 +444,8 @@ class Core:
     # Time
 
     def _tick(self, clock_s: float, now_ns: int) -> None:
+        self._clock_s = clock_s
+        self._watch()
         if self.state is None or not self.switch_connected:
             return
         self._notice_hosts(self.state, now_ns)
@@ -431,7 +458,10 @@ class Core:
             self._find_answers(self.state)
             self._install_statics(self.state)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
-        self._lease(now_ns)
+        if now_ns >= self._lease_at_ns:
+            self._lease_at_ns = now_ns + LEASE_NS
+            self._lease(now_ns)
+            self._claim(now_ns)
         if clock_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = clock_s
             self._order(
@@ -440,15 +470,33 @@ class Core:
 
     def _lease(self, now_ns: int) -> None:
         """A lease counts when the store shows it; what is given back counts no more at once."""
-        if now_ns < self._lease_at_ns:
-            return
-        self._lease_at_ns = now_ns + LEASE_NS
         found = self.leases.due(self.snapshot, self.packets.states.records(now_ns), now_ns)
         if found.put:
             self._order(events.PutState(found.put))
         self._publish(rows.Rows([], found.remove), now_ns)
 
+    def _claim(self, now_ns: int) -> None:
+        """Take over monitors of hosts that are gone; they are here when the store says so."""
+        if self.store_connected and not self.liveness.isolated():
+            missed = self.liveness.missed(now_ns)
+            found = self.monitoring.claims(self.snapshot, missed, now_ns)
+            if found.put:
+                self._order(events.PutState(found.put))
+            self._publish(rows.Rows([], found.remove), now_ns)
+
+    def _watch(self) -> None:
+        """Have members asked while their answers can come."""
+        if self.synced:
+            bound = self._bound if self.phase is Phase.LIVE else ()
+            wanted = self.monitoring.monitors(bound)
+            if wanted != self._watched:
+                self._watched = wanted
+                self._order(events.Watch(wanted))
+
     # What this host finds out
+
+    def _publish_members(self, now_ns: int) -> None:
+        self._publish(self.monitoring.statuses(self.snapshot, self._clock_s), now_ns)
 
     def _publish_routes(self, now_ns: int) -> None:
         if self.phase in (Phase.ADOPTING, Phase.LIVE):

@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import msgspec
 
+from onehop.controller.agent.checks import Check
 from onehop.engine import openflow
 from onehop.engine.model import (
     BgpNetwork,
@@ -61,6 +62,17 @@ class Uplink(msgspec.Struct, frozen=True):
     peers: tuple[BgpPeer, ...]
     networks: tuple[str, ...]  # the prefixes that are announced
     draining: bool = False  # the outside is asked to prefer others
+
+
+class Monitor(msgspec.Struct, frozen=True):
+    """The machine at a router from which members are asked, when it is at this host."""
+
+    port: str  # the virtual port that it is behind
+    device: str  # the device in the bridge that stands for the port
+    mac: str
+    addresses: tuple[str, ...]  # with prefix length
+    gateways: tuple[str, ...]  # the router, at each address
+    checks: tuple[Check, ...] = ()
 
 
 class Desired(msgspec.Struct, frozen=True):

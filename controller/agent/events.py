@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from onehop.controller.agent.desired import Desired
+from onehop.controller.agent.desired import Desired, Monitor
 from onehop.engine.model import LearnedRoute, Resource
 
 Names = Sequence[tuple[str, str]]  # (kind, name)
@@ -96,6 +96,14 @@ class UnderlayMeasured(msgspec.Struct, frozen=True):
     mtu: int
 
 
+class MemberJudged(msgspec.Struct, frozen=True):
+    """A health monitor of this host thinks something else of a member than before."""
+
+    member: str
+    healthy: bool
+    reason: str  # why not
+
+
 class Tick(msgspec.Struct, frozen=True):
     """Time has passed."""
 
@@ -115,6 +123,7 @@ Event = (
     | StateCame
     | StateFetched
     | UnderlayMeasured
+    | MemberJudged
     | Tick
 )
 
@@ -168,6 +177,12 @@ class Carrier(msgspec.Struct, frozen=True):
     up: bool
 
 
+class Watch(msgspec.Struct, frozen=True):
+    """Have the members of pools asked by these monitors."""
+
+    monitors: Sequence[Monitor]
+
+
 class Log(msgspec.Struct, frozen=True):
     """Tell the operator."""
 
@@ -175,5 +190,14 @@ class Log(msgspec.Struct, frozen=True):
 
 
 Command = (
-    Send | TellState | WantState | PutState | RemoveState | Reconcile | Announce | Carrier | Log
+    Send
+    | TellState
+    | WantState
+    | PutState
+    | RemoveState
+    | Reconcile
+    | Announce
+    | Carrier
+    | Watch
+    | Log
 )

@@ -29,6 +29,7 @@ class Liveness:
         self.session_up: dict[str, bool] = {}  # what BFD says
         self._trusted_from_ns: dict[str, int] = {}  # device -> when a dead session counts
         self._silent_since_ns: dict[str, int] = {}  # device -> when its session was lost
+        self._devices: dict[str, str] = {}  # of the hosts that are watched
 
     def found(self, devices: Iterable[str]) -> None:
         """These ports were made long ago."""
@@ -43,6 +44,7 @@ class Liveness:
         gateways: Collection[str],
     ) -> dict[str, bool]:
         """Believe `ports` of the hosts `watched` (host -> device); what changed since before."""
+        self._devices = dict(watched)
         reached = any(self.session_up.values())
         self.session_up = {h: d in ports and ports[d].live for h, d in watched.items()}
         for known in (self._trusted_from_ns, self._silent_since_ns):
@@ -71,6 +73,14 @@ class Liveness:
     def isolated(self) -> bool:
         """Others are watched, and none of them answers."""
         return bool(self.session_up) and not any(self.session_up.values())
+
+    def missed(self, now_ns: int) -> set[str]:
+        """Who has not answered for `GRACE_NS`, also of those that packets still go to."""
+        return {
+            host
+            for host, device in self._devices.items()
+            if now_ns - self._silent_since_ns.get(device, now_ns) >= GRACE_NS
+        }
 
     def _doubt(self, now_ns: int) -> None:
         """Give the benefit of the doubt to those who went silent together."""

@@ -57,6 +57,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     rows: dict[str, int]  # of each kind in the topology
     counters: dict[str, int]
     channel: ChannelStatus = OFF
+    monitors: Mapping[str, str] = {}  # of this host, by their ports: what they do
     states: dict[str, int] = {}  # what is remembered of connections: entries, capacity, ...
 
 

@@ -1,27 +1,24 @@
 """Network namespaces, the devices in them, and the commands that make these.
 
 1. Commands wait green: the agent's loop goes on while ``ip`` runs.
-2. ``entered`` moves the whole thread, so nothing in its body may wait.
+2. ``entered`` (of `netns`) moves the whole thread, so nothing in its body may wait.
 3. Making what is there already, and removing what is not, is no error.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
-import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import eventlet
 from eventlet.green import subprocess
 
-ROOT = Path("/run/netns")  # where iproute2 keeps namespaces by name
-CLONE_NEWNET = 0x40000000
+from onehop.controller.agent.netns import ROOT as ROOT
+from onehop.controller.agent.netns import entered as entered
+
 TIMEOUT_S = 10.0
-_LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 class CommandError(RuntimeError):
@@ -76,19 +73,6 @@ def remove(namespace: str) -> None:
         run("ip", "netns", "del", namespace)
 
 
-@contextlib.contextmanager
-def entered(namespace: str | Path) -> Iterator[None]:
-    """Make a namespace (a name, or a path to one) this thread's own for a moment."""
-    with contextlib.ExitStack() as stack:
-        here = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, here)
-        there = os.open(ROOT / namespace, os.O_RDONLY | os.O_CLOEXEC)
-        stack.callback(os.close, there)
-        _setns(there)
-        stack.callback(_setns, here)
-        yield
-
-
 def connect(namespace: str, host_end: str, device: str, *, mac: str) -> None:
     """Make the pair of `host_end`, in this namespace, and `device`, in the other one."""
     if host_end not in {name for _, name in socket.if_nameindex()}:
@@ -129,8 +113,3 @@ def _sysctl(key: str, value: str) -> None:
     """Set a value of the namespace that this thread is in."""
     with contextlib.suppress(FileNotFoundError):  # a kernel without IPv6
         Path("/proc/sys/net", key).write_text(value)
-
-
-def _setns(descriptor: int) -> None:
-    if _LIBC.setns(descriptor, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "setns")

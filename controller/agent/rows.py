@@ -2,6 +2,7 @@
 
 1. A host writes and removes only rows that carry its own name.
 2. A port that works and has no row gets none: absence means that nothing is known against it.
+3. Nothing is written about the ports of monitors, which the store does not know.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import msgspec
 from onehop.controller.agent.desired import Desired, Snapshot
 from onehop.controller.agent.events import OfPort
 from onehop.engine.model import Host, LearnedRoute, PortStatus, Resource
+from onehop.engine.model.monitors import is_derived
 
 T = TypeVar("T", bound=Resource)
 USUAL_WEIGHT, LAST_WEIGHT = 100, 65_535  # the last: taken only where there is no other route
@@ -56,7 +58,7 @@ def statuses(state: Desired, snapshot: Snapshot, ports: Mapping[str, OfPort]) ->
     """The exterior ports of this host that work, and those that don't."""
     there = _own(state.host, snapshot, PortStatus)
     wanted: dict[str, PortStatus] = {}
-    for interface in state.interfaces:
+    for interface in (i for i in state.interfaces if not is_derived(i.port)):
         port = ports.get(interface.device)
         up = port is not None and port.link_up
         if not up or interface.port in snapshot.get(PortStatus.KIND, {}):

@@ -16,7 +16,16 @@ import time
 from collections.abc import Callable, Iterable
 from typing import IO, Protocol, assert_never
 
-from onehop.controller.agent import events, metrics, switch, tunnels, underlay, uplinks
+from onehop.controller.agent import (
+    events,
+    metrics,
+    monitors,
+    switch,
+    tunnels,
+    underlay,
+    uplinks,
+)
+from onehop.controller.agent.checker import Answer
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
@@ -54,6 +63,7 @@ class Runtime:
             settings.ovsdb, datapath=settings.datapath, controller=f"tcp:{settings.listen}"
         )
         self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
+        self._monitors = monitors.Monitors(settings.host, settings.run_dir, self._judged)
         self._peers = self._channel(settings)
         self._reconciled: Desired | None = None
         self._told_settled: frozenset[str] | None = None
@@ -84,7 +94,7 @@ class Runtime:
     def status(self) -> metrics.Status:
         """How the agent is."""
         channel = self._peers.status() if self._peers else metrics.OFF
-        return self.core.status(self._uplinks.status(), channel)
+        return self.core.status(self._uplinks.status(), channel, self._monitors.status())
 
     def _carry_out(self, commands: Iterable[events.Command]) -> None:
         for command in commands:
@@ -109,6 +119,8 @@ class Runtime:
                     self._uplinks.announce(command.announcing)
                 case events.Carrier():
                     self._uplinks.carrier(command.port, command.up)
+                case events.Watch():
+                    self._monitors.reconcile(command.monitors)
                 case events.Log():
                     log.info("%s", command.text)
                 case _:
@@ -129,6 +141,9 @@ class Runtime:
 
     def _routes(self, port: str, routes: frozenset[LearnedRoute]) -> None:
         self.tell(events.RoutesLearned(port, routes))
+
+    def _judged(self, answer: Answer) -> None:
+        self.tell(events.MemberJudged(answer.member, answer.healthy, answer.reason))
 
     def _channel(self, settings: Settings) -> Peers | None:
         token = settings.peer_token()

@@ -101,10 +101,11 @@ def clean(
     run_dir: RunDir = "/run/onehop",
     json: Json = False,
 ) -> None:
-    """Remove what the agent of HOST made here: the bridge, FRR and its namespaces."""
-    from onehop.controller.agent import switch, uplinks
+    """Remove what the agent of HOST made here: the bridge, FRR, monitors, their namespaces."""
+    from onehop.controller.agent import monitors, switch, uplinks
 
     uplinks.clean(host, run_dir)
+    monitors.clean(host, run_dir)
     switch.remove_bridge(ovsdb)
     if json:
         print_json({"host": host, "cleaned": True})

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
@@ -18,6 +18,9 @@ from onehop.controller.cli.output import print_json
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import KINDS, STATED, Resource
 from onehop.engine.model.values import fields_of, several
+
+if TYPE_CHECKING:
+    from onehop.controller.store.client import Held
 
 COMPLETION_S = 1.0
 WIDE = 10_000  # characters: nothing is folded where no terminal sets a width
@@ -48,20 +51,21 @@ def form(output: Form | None, as_json: bool) -> Form:
     return output or ("table" if sys.stdout.isatty() else "json")
 
 
-def print_objects(kind: type[Resource], found: Sequence[Resource], how: Form) -> None:
-    """Print objects of one kind."""
+def print_objects(kind: type[Resource], found: Sequence[Resource], how: Form, held: Held) -> None:
+    """Print objects of one kind, and how those are whose health is known."""
+    from onehop.controller.health import with_health
     from onehop.controller.objects import plain
 
     match how:
         case "json":
-            print_json([plain(resource) for resource in found])
+            print_json([with_health(resource, held) for resource in found])
         case "yaml":
             typer.echo(yaml_of({kind.PLURAL: [plain(resource) for resource in found]}), nl=False)
         case "name":
             for resource in found:
                 typer.echo(resource.name)
         case "table":
-            print_table(kind, found)
+            print_table(kind, found, held)
 
 
 def yaml_of(value: Any) -> str:
@@ -70,10 +74,15 @@ def yaml_of(value: Any) -> str:
     return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=99)
 
 
-def print_table(kind: type[Resource], found: Sequence[Resource]) -> None:
+def print_table(kind: type[Resource], found: Sequence[Resource], held: Held | None = None) -> None:
     """Print objects as a table, without the columns in which nothing stands."""
+    from onehop.controller.health import health
+
     rows = [{name: words(getattr(r, name)) for name in columns(kind)} for r in found]
-    shown = [name for name in columns(kind) if name == "name" or any(row[name] for row in rows)]
+    for row, resource in zip(rows, found, strict=True):
+        row["health"] = str(health(resource, held or {}) or "")
+    heads = [*columns(kind), "health"]
+    shown = [name for name in heads if name == "name" or any(row[name] for row in rows)]
     print_rows(shown, ([row[name] for name in shown] for row in rows))
     if not found:
         typer.echo(f"there is no {kind.KIND}", err=True)

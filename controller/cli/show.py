@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from msgspec import to_builtins
 
 from onehop.controller.cli.objects import (
     Form,
@@ -26,6 +27,9 @@ from onehop.controller.cli.output import Json, print_json
 from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import KINDS, STATE
+
+if TYPE_CHECKING:
+    from onehop.controller.health import Health
 
 get_app = typer.Typer()
 describe_app = typer.Typer()
@@ -53,6 +57,7 @@ def get(
     what hosts found out: neighbor, learned_mac, …
     """
     from onehop.controller import objects
+    from onehop.controller.health import with_health
 
     found_kind = objects.kind_named(kind)
     names = [word for word in chosen or () if "=" not in word]
@@ -67,9 +72,9 @@ def get(
     found = [resource for resource in found if all(holds(resource) for holds in conditions)]
     how = form(output, as_json)
     if how == "json" and names == chosen and len(names) == 1:
-        print_json(objects.plain(found[0]))
+        print_json(with_health(found[0], held))
     else:
-        print_objects(found_kind, found, how)
+        print_objects(found_kind, found, how, held)
 
 
 @describe_app.command()
@@ -83,21 +88,27 @@ def describe(
 ) -> None:
     """Tell all about an object: its fields, what uses it, and what hosts found out about it."""
     from onehop.controller import objects
+    from onehop.controller.health import health
 
     ident = (objects.kind_named(kind).KIND, name)
     with opened(store, timeout_s) as client:
         found = objects.get(client.held, ident)
         users = objects.users(client.held, ident)
+        known = health(found, client.held)
     using = [user for user in users if not isinstance(user.resource, STATE)]
     state: dict[str, list[Any]] = defaultdict(list)
     for user in users:
         if isinstance(user.resource, STATE) and user.resource not in state[user.resource.KIND]:
             state[user.resource.KIND].append(user.resource)
-    _print(objects.plain(found), using, state, form(output, as_json))
+    _print(objects.plain(found), using, state, known, form(output, as_json))
 
 
 def _print(
-    found: dict[str, Any], using: list[Any], state: dict[str, list[Any]], how: Form
+    found: dict[str, Any],
+    using: list[Any],
+    state: dict[str, list[Any]],
+    known: Health | None,
+    how: Form,
 ) -> None:
     from onehop.controller.objects import plain
 
@@ -112,11 +123,15 @@ def _print(
             ],
             "state": {KINDS[k].PLURAL: [plain(r) for r in rs] for k, rs in state.items()},
         }
+        if known:
+            whole["health"] = to_builtins(known)
         if how == "json":
             print_json(whole)
         else:
             typer.echo(yaml_of(whole), nl=False)
         return
+    if known:
+        found = found | {"health": str(known)}
     width = max(map(len, found))
     for field, value in found.items():
         typer.echo(f"{field:{width}}  {words(tuple(value) if isinstance(value, list) else value)}")

@@ -6,7 +6,8 @@ derived from the structs in `resources`; a field is written once.
 1. Every resource is frozen and is known by its kind and its name.
 2. A reference to another resource is that resource's name, and is annotated with ``Ref``.
 3. What a host finds out while it runs (``STATE``) has the same form as what users state
-   (``STATED``), names the host that owns it, and counts only while that host is alive.
+   (``STATED``), names the host that owns it, and counts only while that host is alive; all but
+   the health of members, which counts until somebody knows better.
 4. `check` finds every problem of a whole topology; nothing else may refuse one later.
 """
 

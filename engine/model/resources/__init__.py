@@ -15,6 +15,7 @@ from onehop.engine.model.resources.base import (
     MADE_NAME,
     MAX_KEY,
     NAME,
+    PLACES,
     ModelError,
     Part,
     Problem,
@@ -53,6 +54,7 @@ from onehop.engine.model.resources.state import (
     LearnedMac,
     LearnedRoute,
     MemberStatus,
+    MonitorOwner,
     NatBlock,
     Neighbor,
     PortStatus,
@@ -65,6 +67,7 @@ __all__ = [
     "MADE_NAME",
     "MAX_KEY",
     "NAME",
+    "PLACES",
     "SNAT_PORTS",
     "STATE",
     "STATED",
@@ -84,6 +87,7 @@ __all__ = [
     "LearnedRoute",
     "MemberStatus",
     "ModelError",
+    "MonitorOwner",
     "NatBlock",
     "NatTarget",
     "Neighbor",
@@ -114,7 +118,8 @@ STATED: tuple[type[Resource], ...] = (
     FloatingIp, HealthMonitor, Pool, PoolMember, Vip, BgpPeer, BgpNetwork,
 )  # fmt: skip
 STATE: tuple[type[Resource], ...] = (
-    LearnedRoute, LearnedMac, Neighbor, PortStatus, HostStatus, NatBlock, MemberStatus,
+    LearnedRoute, LearnedMac, Neighbor, PortStatus, HostStatus, NatBlock, MonitorOwner,
+    MemberStatus,
 )  # fmt: skip
 KINDS: dict[str, type[Resource]] = {kind.KIND: kind for kind in (*STATED, *STATE)}
 

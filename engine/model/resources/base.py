@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, NamedTuple
 
 import msgspec
 
-MAX_KEY = (1 << 24) - 1  # a VXLAN network identifier has 24 bits (RFC 7348, section 5)
+PLACES = 1 << 14  # of health monitors: each has two tunnel keys above those of what is stated
+# A VXLAN network identifier has 24 bits (RFC 7348, section 5).
+MAX_KEY = (1 << 24) - 1 - 2 * PLACES
 MAC = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?$"
 # Of what names itself: "edge 10.0.0.0/8 reject".

@@ -111,8 +111,25 @@ class NatBlock(Resource, frozen=True):
         return f"{self.address} {self.first_port}"
 
 
+class MonitorOwner(Resource, frozen=True):
+    """The host that asks the members behind a router's VIPs how they are (owned by that host)."""
+
+    KIND: ClassVar[str] = "monitor_owner"
+    PLURAL: ClassVar[str] = "monitor_owners"
+    host: Annotated[str, Ref("host", owned=True)]
+    router: Annotated[str, Ref("router", owned=True)]
+
+    @property
+    def name(self) -> str:
+        return self.router
+
+
 class MemberStatus(Resource, frozen=True):
-    """Whether a pool's member answers its monitor (owned by the host that asks it)."""
+    """Whether a pool's member answers its monitor (owned by the host that asked it).
+
+    It counts until a host says something else, though its own may be gone: a server does not
+    become well because nobody asks it.
+    """
 
     KIND: ClassVar[str] = "member_status"
     PLURAL: ClassVar[str] = "member_statuses"
@@ -120,6 +137,7 @@ class MemberStatus(Resource, frozen=True):
     member: Annotated[str, Ref("pool_member", owned=True)]
     healthy: bool
     reason: str = ""  # why not, in words
+    since_s: float = 0.0  # seconds since the epoch, by the clock of the host that noticed
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from onehop.engine.model.rules import balance, conditions, jumps, nat, network, subnets, unserved
+from onehop.engine.model.rules import balance, conditions, jumps, nat, network, subnets
 from onehop.engine.model.rules.base import Problems
 from onehop.engine.model.view import View
 
@@ -33,11 +33,11 @@ RULES: tuple[Callable[[View], Problems], ...] = (
     nat.floating_ips_are_one_to_one,
     nat.virtual_addresses_are_nobodys,
     balance.monitors_wait_for_their_answer,
+    balance.monitors_have_their_addresses,
     balance.members_are_stated_once,
     balance.vips_are_stated_once,
     balance.vips_lead_to_machines,
     subnets.subnets_are_whole,
     subnets.subnets_agree,
     subnets.only_machines_are_guarded,
-    unserved.nothing_is_stated_in_vain,
 )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from onehop.engine.model.resources import HealthMonitor, PoolMember, Vip
+from onehop.engine.model import monitors
+from onehop.engine.model.resources import HealthMonitor, Pool, PoolMember, Resource, Vip
 from onehop.engine.model.rules.base import Problems, unique, wrong
 from onehop.engine.model.texts import read_address
 from onehop.engine.model.view import View
@@ -15,6 +16,19 @@ def monitors_wait_for_their_answer(view: View) -> Problems:
             yield wrong(monitor, "timeout_s", f"{reason}{monitor.interval_s:g} s")
         if monitor.type != "http" and monitor.path != "/":
             yield wrong(monitor, "path", f"does nothing; the type is {monitor.type}")
+
+
+def monitors_have_their_addresses(view: View) -> Problems:
+    """A router with a monitor has no other subnet among those of monitors."""
+    kinds: tuple[type[Resource], ...] = (HealthMonitor, Pool, PoolMember, Vip)
+    resources = [row for kind in kinds for row in view.by_name(kind).values()]
+    routers = {site.router for site in monitors.sites(resources)}
+    for port in view.ports_of(routers):
+        for address in view.addresses[port.name]:
+            for taken in monitors.NETWORKS:
+                if address.version == taken.version and address.network.overlaps(taken):
+                    reason = f"'{address}' is in {taken}, where health monitors of router "
+                    yield wrong(port, "addresses", f"{reason}{port.device!r} are")
 
 
 def members_are_stated_once(view: View) -> Problems:
