@@ -90,7 +90,8 @@ def test_an_answer_is_judged_by_its_status(says: bytes, problem: str) -> None:
 def test_whoever_takes_a_connection_is_well_by_tcp() -> None:
     with closing(Member(b"")) as member:
         assert asyncio.run(ask(question(member.port, "tcp"))) == ""
-        assert asyncio.run(ask(question(member.port, "http"))) == "closed without an answer"
+        problem = asyncio.run(ask(question(member.port, "http")))
+        assert problem in ("closed without an answer", "connection reset by peer")
 
 
 def test_ipv6() -> None:
