@@ -219,6 +219,22 @@ MISTAKES = {
         instead("mtu: 1280", "mtu: 1279"),
         ["subnet 'net6': mtu: 1279 is less than IPv6 needs, 1280"],
     ),
+    "routes that IPv6 cannot tell": (
+        instead('gateway: "fe80::1"', 'routes: [{destination: "fd09::/16", gateway: "fe80::2"}]'),
+        ["subnet 'net6': routes: cannot be told: neither DHCPv6 nor the gateway speaks of other "
+         "routers"],
+    ),
+    "more routes than an option holds": (
+        instead(
+            "{destination: 10.9.0.0/16, gateway: 10.0.0.9}",
+            ", ".join(f"{{destination: 10.9.{n}.0/24, gateway: 10.0.0.9}}" for n in range(32)),
+        ),
+        ["subnet 'net4': routes: take 261 bytes of 255 in a DHCP option"],
+    ),
+    "more servers than an option holds": (
+        instead("192.0.2.53", ", ".join(f"192.0.2.{n}" for n in range(64))),
+        ["subnet 'net4': dns: take 256 bytes of 255 in a DHCP option"],
+    ),
     "subnet that is not its router's": (
         instead('prefix: "fd00::/64"', 'prefix: "fd00::/60"'),
         ["subnet 'net6': prefix: 'fd00::/60' is not what a router on the bridge has, fd00::/64"],

@@ -131,7 +131,9 @@ def test_restarted_switch_is_driven_again(ovs: Ovs, driver: Switch) -> None:
 
 
 def test_state_written_once_for_a_new_port_is_left_alone_later(ovs: Ovs, driver: Switch) -> None:
-    desired = Desired(host="a", tunnel_address="127.0.0.1", watched=(Peer("b", "127.0.0.2", True),))
+    desired = Desired(
+        host="a", tunnel_address="127.0.0.1", watched=(Peer("b", "127.0.0.2", True),)
+    )
     silent = tunnels.ports(desired, serving=None)
     key = ("get", "interface", "bfd-b", "bfd:cpath_down")
     driver.reconcile(silent)

@@ -38,7 +38,7 @@ def _can_be_told(subnet: Subnet, prefix: IPNetwork) -> Problems:
             yield wrong(subnet, "routes", reason)
         return
     if (n_bytes := 4 * len(subnet.dns)) > OPTION_BYTES:
-        yield wrong(subnet, "dns", f"takes {n_bytes} bytes of {OPTION_BYTES} in a DHCP option")
+        yield wrong(subnet, "dns", f"take {n_bytes} bytes of {OPTION_BYTES} in a DHCP option")
     lengths = [read_prefix(route.destination).prefixlen for route in subnet.routes]
     lengths += [0] if lengths and subnet.gateway else []
     if (n_bytes := sum(5 + (length + 7) // 8 for length in lengths)) > OPTION_BYTES:
