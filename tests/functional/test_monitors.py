@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import http.server
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,29 +42,36 @@ bridges: [{name: n1}, {name: n2}]
 routers: [{name: r1, asn: 65010}]
 health_monitors:
   - {name: page, type: http, path: /health, interval_s: 0.5, timeout_s: 0.4, rise: 2, fall: 3}
-pools: [{name: web, monitor: page}]
+  - {name: port, interval_s: 0.5, timeout_s: 0.4}
+pools: [{name: web, monitor: page}, {name: six, monitor: port}]
 pool_members:
   - {name: web1, pool: web, address: 10.0.0.11, port: 8080}
   - {name: web2, pool: web, address: 10.0.0.12, port: 8080}
   - {name: web3, pool: web, address: 10.0.0.13, port: 8080}
-vips: [{name: www, router: r1, address: 203.0.113.80, port: 80, pool: web}]
+  - {name: web6, pool: six, address: "fd00::13", port: 8080}
+vips:
+  - {name: www, router: r1, address: 203.0.113.80, port: 80, pool: web}
+  - {name: www6, router: r1, address: "2001:db8::80", port: 80, pool: six}
 floating_ips: [{router: r1, address: 203.0.113.13, fixed_address: 10.0.0.13}]
 ports:
   - {name: vm1, device: n1, mac: "02:00:00:00:00:01", addresses: [10.0.0.11/24],
      host: c1, interface: tap1, security_groups: [web]}
   - {name: vm2, device: n1, mac: "02:00:00:00:00:02", addresses: [10.0.0.12/24],
      host: g1, interface: tap2, security_groups: [web]}
-  - {name: vm3, device: n1, mac: "02:00:00:00:00:03", addresses: [10.0.0.13/24],
+  - {name: vm3, device: n1, mac: "02:00:00:00:00:03", addresses: [10.0.0.13/24, "fd00::13/64"],
      host: g1, interface: tap3, security_groups: [web]}
   - {name: vm9, device: n2, mac: "02:00:00:00:00:09", addresses: [10.0.2.9/24],
      host: c1, interface: tap9}
   - {name: n1-r1, device: n1, peer: r1-n1}
-  - {name: r1-n1, device: r1, addresses: [10.0.0.1/24]}
+  - {name: r1-n1, device: r1, addresses: [10.0.0.1/24, "fd00::1/64"]}
   - {name: n2-r1, device: n2, peer: r1-n2}
   - {name: r1-n2, device: r1, addresses: [10.0.2.1/24]}
   - {name: up1, device: r1, addresses: [10.56.1.2/24], host: g1, interface: wire1}
 bgp_peers: [{name: isp1, port: up1, address: 10.56.1.1, asn: 65100}]
 """
+
+
+UNMONITORED = TOPOLOGY.replace(", monitor: page", "").replace(", monitor: port", "")
 
 
 class Page(http.server.BaseHTTPRequestHandler):
@@ -86,7 +94,9 @@ class Page(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """A member, in a machine of its own."""
+    """A member, in a machine of its own; it takes IPv4, too."""
+
+    address_family = socket.AF_INET6
 
     def __init__(self, node: Node, name: str) -> None:
         self.name, self.status, self.asked = name, 200, 0
@@ -118,7 +128,12 @@ class Cloud(NamedTuple):
         eventually(lambda: self.statuses() == expected, f"members are {expected}\n{self.logs()}")
 
     def statuses(self) -> dict[str, bool]:
-        return {row.member: row.healthy for row in self.rows(MemberStatus)}
+        """Of the members of the pool whose machines come and go."""
+        rows = self.rows(MemberStatus)
+        return {row.member: row.healthy for row in rows if row.member != "web6"}
+
+    def known(self) -> set[tuple[str, bool]]:
+        return {(row.member, row.healthy) for row in self.rows(MemberStatus)}
 
     def reason(self, member: str) -> str:
         (found,) = (row.reason for row in self.rows(MemberStatus) if row.member == member)
@@ -164,6 +179,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
         hosts["g1"].machine("out", "wire1", "06:00:00:00:00:01", "10.56.1.1/24")
         for machine in machines.values():
             machine.ip("route", "add", "default", "via", "10.0.0.1")
+        six = machines["web3"]
+        six.ip("address", "add", "fd00::13/64", "dev", "eth0", "nodad")
+        six.ip("route", "add", "default", "via", "fd00::1")
         client.ip("route", "add", "default", "via", "10.0.2.1")
         store = Store(world.store)
         stack.callback(store.close)
@@ -209,6 +227,7 @@ def met(cloud: Cloud, times: int = 12) -> set[str]:
 def test_one_host_asks_every_member(cloud: Cloud) -> None:
     cloud.well(web1=True, web2=True, web3=True)
     assert cloud.owner() == best("r1", cloud.hosts) == "c2"
+    eventually(lambda: ("web6", True) in cloud.known(), f"IPv6 is asked\n{cloud.logs()}")
     leads_to(cloud, "web1", "web2", "web3")
 
 
@@ -305,7 +324,7 @@ def test_nothing_is_left_when_the_monitor_goes(cloud: Cloud) -> None:
     place = namespaces.ROOT / namespace("g1", PORT_NAME)
     give(cloud, "g1")
     assert place.exists()
-    cloud.world.apply(TOPOLOGY.replace("name: web, monitor: page", "name: web"))
+    cloud.world.apply(UNMONITORED)
     eventually(lambda: not place.exists(), "the namespace is gone")
     eventually(lambda: not cloud.rows(MemberStatus), "no status is left")
     eventually(lambda: not cloud.owner(), "nobody asks")
