@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ import pytest
 from functional.agent_hosts import Host, World, eventually, pings
 from functional.nodes import Net, Node
 
+from onehop.controller.agent import namespaces
 from onehop.lab import dhcp
 
 TOPOLOGY = """
@@ -39,7 +41,7 @@ subnets:
   - {name: six, bridge: net, prefix: "fd00::/64", gateway: "fd00::1", dns: ["fd00::53"]}
 """
 MTU = 1450  # what VXLAN over IPv4 leaves of Ethernet's
-DHCP = "stopped: DHCP or router discovery"
+ETH_P_ALL = 3
 
 
 class Place(NamedTuple):
@@ -128,17 +130,31 @@ def link_local(place: Place) -> str:
 
 def test_lease_is_renewed_at_the_router(place: Place, tmp_path: Path) -> None:
     end(place.files)
-    files = tmp_path
-    dhcp.write(files)
-    with (files / "dhclient.conf").open("a") as config:
+    dhcp.write(tmp_path)
+    with (tmp_path / "dhclient.conf").open("a") as config:
         config.write("supersede dhcp-renewal-time 1;\n")
-    try:
-        ask(place._replace(files=files), 4)
-        leases = files / "leases4"
-        eventually(lambda: leases.read_text().count("lease {") > 1, "a renewed lease")
-    finally:
-        end(files)
+    with namespaces.entered(place.vm1.name):
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    with tap:
+        tap.bind(("eth0", ETH_P_ALL))
+        tap.settimeout(20)
+        try:
+            ask(place._replace(files=tmp_path), 4)
+            while not is_dhcp(asked := tap.recv(2048), 67) or asked[0] & 1:
+                pass
+            while not is_dhcp(answer := tap.recv(2048), 68):
+                pass
+        finally:
+            end(tmp_path)
+    assert answer[6:12] == asked[:6]  # the router's
+    assert b"\x35\x01\x05" in answer[278:]  # an ACK
     assert pings(place.vm1, "10.8.0.2")
+
+
+def is_dhcp(frame: bytes, port: int) -> bool:
+    """Whether it is for that port, over IPv4 without options."""
+    to = frame[12:14] + frame[23:24] + frame[36:38]
+    return to == b"\x08\x00\x11" + port.to_bytes(2, "big")
 
 
 def test_machine_that_was_not_heard_hears_of_its_router_when_an_agent_comes(place: Place) -> None:
