@@ -11,16 +11,20 @@ from math import sqrt
 
 import msgspec
 
-from onehop.engine.model import PoolMember, Topology
-from onehop.lab.acceptance.scene import PATIENCE_S, Scene, Step, udp, with_fields
+from onehop.engine.model import HealthMonitor, PoolMember, Topology
+from onehop.lab.acceptance.scene import PATIENCE_S, READY_S, Scene, Step, udp, with_fields
 from onehop.lab.acceptance.servers import Servers, connect, echoes
+from onehop.lab.checks import eventually
 from onehop.lab.results import Check
 from onehop.lab.state import LabError
+from onehop.lab.up import command_line
 
 REQUESTS, WEIGHTS = 400, (1, 3, 9)
 SIGMAS = 3.5  # of the sampling error: missed by chance once in some hundred runs
 STICKY, LASTING, NEW = 40, 24, 40
 AFFINITY_S = 60
+MONITOR = HealthMonitor(name="lab-monitor", interval_s=1.0, timeout_s=0.8, rise=2, fall=2)
+LEFT_S = MONITOR.fall * MONITOR.interval_s + MONITOR.timeout_s + 0.5  # half a second for all else
 
 
 def steps(scene: Scene) -> Iterator[Step]:
@@ -30,6 +34,7 @@ def steps(scene: Scene) -> Iterator[Step]:
     yield "affinity", balancing.sticky
     yield "a member that is drained", balancing.drained
     yield "a member that is gone", balancing.gone
+    yield "a member that fails", balancing.failed
     yield "a pool without members", balancing.refused
 
 
@@ -37,9 +42,9 @@ class _Balancing:
     def __init__(self, scene: Scene) -> None:
         self.scene, self.client = scene, scene.client
         topology = scene.lab.topology
-        self.tcp, self.udp = scene.vip, scene.udp_vip
+        self.vip, self.udp = scene.vip, scene.udp_vip
         self.members: list[PoolMember] = [
-            member for member in topology.pool_members if member.pool == self.tcp.pool
+            member for member in topology.pool_members if member.pool == self.vip.pool
         ]
         if len(self.members) != len(WEIGHTS):
             raise LabError(f"this scenario needs a pool of {len(WEIGHTS)} members")
@@ -65,7 +70,7 @@ class _Balancing:
         return Check("UDP is shared too", passed, f"of {NEW}, {_told(got)}")
 
     def sticky(self) -> Check:
-        changed = with_fields("vips", {self.tcp.name: {"affinity_s": AFFINITY_S}})
+        changed = with_fields("vips", {self.vip.name: {"affinity_s": AFFINITY_S}})
         with self._servers(), self.scene.stated(changed):
             got = self._requests(STICKY)
         passed = list(got.values()) == [STICKY]
@@ -99,13 +104,48 @@ class _Balancing:
         detail = f"others kept {_told(kept)} of {_told(others)}; new {_told(new)}"
         return Check("a member that is gone touches nobody else's connections", passed, detail)
 
+    def failed(self) -> Check:
+        """A member that takes no more connections, found out by a monitor."""
+        failed = self.members[0].name
+        with ExitStack() as stack:
+            servers = stack.enter_context(self._servers())
+            stack.enter_context(self.scene.stated(with_monitor(self.vip.pool)))
+            eventually(self._not_healthy, READY_S)
+            lasting = [self._connect(stack) for _ in range(LASTING)]
+            others = Counter(name for name, _ in lasting if name != failed)
+            servers.fail(failed)
+            moved_s = self._refusals_end_s(LEFT_S)
+            new = self._requests(NEW)
+            kept = Counter(name for name, sock in lasting if name != failed and echoes(sock))
+        passed = kept == others and sum(new.values()) == NEW and new[failed] == 0
+        detail = (
+            f"refused for {moved_s:.1f} s ({LEFT_S:.1f} s at most wanted); others kept "
+            f"{_told(kept)} of {_told(others)}; new {_told(new)}"
+        )
+        return Check("a member that fails is left within the health interval", passed, detail)
+
+    def _not_healthy(self) -> str:
+        asked = ["get", "pool-members", "-o", "json", "--store", self.scene.lab.state.store]
+        found = msgspec.json.decode(command_line(asked))
+        ill = [m["name"] for m in found if m.get("health", {}).get("state") != "healthy"]
+        return f"not healthy: {' '.join(ill)}" if ill else ""
+
+    def _refusals_end_s(self, within_s: float) -> float:
+        """How long after now a connection was refused last."""
+        began_s = last_s = time.monotonic()
+        while (now_s := time.monotonic()) - began_s < within_s:
+            with self.client.socket() as sock:
+                last_s = last_s if connect(sock, self.vip) else now_s
+            time.sleep(0.02)
+        return last_s - began_s
+
     def refused(self) -> Check:
         down = {member.name: {"admin_state_up": False} for member in self.members}
         began_s = time.monotonic()
         with self.scene.stated(with_fields("pool_members", down)), self.client.socket() as sock:
             sock.settimeout(PATIENCE_S)
             try:
-                sock.connect((self.tcp.address, self.tcp.port))
+                sock.connect((self.vip.address, self.vip.port))
                 said = "accepted"
             except ConnectionRefusedError:
                 said = "refused"
@@ -128,7 +168,7 @@ class _Balancing:
     def _connect(self, stack: ExitStack) -> tuple[str, socket.socket]:
         """A connection to the VIP, and whom it has; "" for nobody."""
         sock = stack.enter_context(self.client.socket())
-        return connect(sock, self.tcp), sock
+        return connect(sock, self.vip), sock
 
     def _datagram(self) -> str:
         with udp(self.client) as sock:
@@ -139,6 +179,16 @@ class _Balancing:
                 return sock.recv(64).decode()
             except OSError:
                 return ""
+
+
+def with_monitor(pool: str) -> Callable[[Topology], Topology]:
+    """A topology with a monitor of a pool."""
+
+    def changed(topology: Topology) -> Topology:
+        monitored = with_fields("pools", {pool: {"monitor": MONITOR.name}})(topology)
+        return msgspec.structs.replace(monitored, health_monitors=(MONITOR,))
+
+    return changed
 
 
 def without_member(name: str) -> Callable[[Topology], Topology]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import selectors
 import socket
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -38,6 +39,8 @@ class Servers:
     def __init__(self, lab: Lab, members: Sequence[PoolMember]) -> None:
         self._selector = selectors.DefaultSelector()
         self._stop = threading.Event()
+        self._listeners: dict[str, socket.socket] = {}
+        self._failing: deque[str] = deque()
         self._thread = threading.Thread(target=self._run)
         nodes = {node.address: node for node in lab.machines}
         for member in members:
@@ -48,6 +51,7 @@ class Servers:
                 sock.bind((member.address, member.port))
                 if kind == socket.SOCK_STREAM:
                     sock.listen(512)
+                    self._listeners[member.name] = sock
                     self._watch(sock, partial(self._accept, name))
                 else:
                     self._watch(sock, partial(_answer, name))
@@ -63,8 +67,16 @@ class Servers:
             key.fileobj.close()  # type: ignore[union-attr]
         self._selector.close()
 
+    def fail(self, member: str) -> None:
+        """Take no more connections at a member; those that are there go on."""
+        self._failing.append(member)
+
     def _run(self) -> None:
         while not self._stop.is_set():
+            while self._failing:
+                listener = self._listeners.pop(self._failing.popleft())
+                self._selector.unregister(listener)
+                listener.close()
             for key, _ in self._selector.select(0.1):
                 key.data(key.fileobj)
 
