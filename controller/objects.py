@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -16,6 +16,7 @@ import msgspec
 from onehop.controller.errors import InputError
 from onehop.controller.store.client import Decide, Held, Step
 from onehop.engine.model import KINDS, STATED, ModelError, Problem, Resource
+from onehop.engine.model.index import Index
 from onehop.engine.model.values import fields_of, read_resource, references, several
 
 Ident = tuple[str, str]  # a kind and a name
@@ -108,7 +109,7 @@ def _texts(value: Any) -> list[str]:
 def create_decision(resources: Sequence[Resource]) -> Decide:
     """Put objects that are not there yet."""
 
-    def decide(held: Held) -> Step:
+    def decide(held: Index) -> Step:
         taken = [r for r in resources if (r.KIND, r.name) in held]
         if taken:
             raise ExistsError("\n".join(f"there is a {r.KIND} {r.name!r} already" for r in taken))
@@ -130,7 +131,7 @@ def _each_once(resources: Sequence[Resource]) -> list[Resource]:
 def edit_decision(ident: Ident, edit: Callable[[Resource], Resource]) -> Decide:
     """Put what `edit` makes of an object that is there."""
 
-    def decide(held: Held) -> Step:
+    def decide(held: Index) -> Step:
         return Step([edit(get(held, ident))], [])
 
     return decide
@@ -141,11 +142,11 @@ def delete_decision(
 ) -> Decide:
     """Remove objects that no other one names; `agree` may refuse by raising."""
 
-    def decide(held: Held) -> Step:
+    def decide(held: Index) -> Step:
         complaints = []
         for ident in idents:
             agree(get(held, ident))
-            using = [str(user) for user in _stated_users(held, ident) if _not_in(idents, user)]
+            using = [str(user) for user in _users_beside(held, ident, idents)]
             if using:
                 complaints.append(f"{ident[0]} {ident[1]!r} is used by {', '.join(using)}")
         if complaints:
@@ -155,12 +156,10 @@ def delete_decision(
     return decide
 
 
-def _stated_users(held: Held, ident: Ident) -> Iterator[User]:
-    return (user for user in users(held, ident) if isinstance(user.resource, STATED))
-
-
-def _not_in(idents: Sequence[Ident], user: User) -> bool:
-    return (user.resource.KIND, user.resource.name) not in idents
+def _users_beside(held: Index, ident: Ident, gone: Sequence[Ident]) -> list[User]:
+    """What names `ident` when `gone` is no longer there."""
+    names = {user: held[user] for user in set(held.users(ident)).difference(gone)}
+    return users(names, ident)
 
 
 # Plain data to objects.

@@ -49,7 +49,7 @@ class Client(NamedTuple):
         self, method: str, path: str, body: Any = None, **headers: str
     ) -> tuple[http.client.HTTPConnection, http.client.HTTPResponse]:
         parts = urlsplit(self.url)
-        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+        connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=120)
         sent = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         sent |= {name.replace("_", "-"): text for name, text in headers.items()}
         if body is not None and not isinstance(body, bytes):

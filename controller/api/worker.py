@@ -16,8 +16,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from onehop.controller.store.client import Decide, Held, Step, Store, StoreError
+from onehop.controller.store.client import Decide, Step, Store, StoreError
 from onehop.engine.model import Resource
+from onehop.engine.model.index import Index
 
 WATCHED_STEPS = 1000  # that may wait for one watcher
 CHANGE_S = 5.0  # for the store to write a change
@@ -74,7 +75,7 @@ class Worker:
             raise StoreError("the server's work on the store has ended; its log tells why")
         before: dict[Ident, Resource | None] = {}
 
-        def noting(held: Held) -> Step:
+        def noting(held: Index) -> Step:
             step = decide(held)
             before.clear()
             for ident in (*((r.KIND, r.name) for r in step.put), *step.remove):
@@ -106,6 +107,7 @@ class Worker:
 
     def _serve(self) -> None:
         try:
+            self._store.index  # noqa: B018 (made now, the first change need not wait for it)
             while not self._ending:
                 self._tell()
                 while self._jobs:

@@ -28,18 +28,22 @@ from onehop.engine.model import (
     Bridge,
     ModelError,
     Port,
+    Problem,
     Resource,
     Topology,
     assign_keys,
     check,
     diff,
 )
+from onehop.engine.model.check import check_change
+from onehop.engine.model.index import Index
 
 __all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
 
 
+ROW_S = 0.002  # that a change may take longer for each row of it
 Held = Mapping[Ident, Resource]  # by kind and name
-Decide = Callable[[Held], Step]
+Decide = Callable[[Index], Step]  # knows what is stated
 
 
 class StoreError(OSError):
@@ -107,6 +111,11 @@ class Store:
         """What the store holds; changes inside `run`, `change` and `apply`."""
         return self._replica.known
 
+    @property
+    def index(self) -> Index:
+        """What users state; the first call takes time in proportion to it."""
+        return self._replica.index
+
     def snapshot(self) -> dict[str, dict[str, Resource]]:
         """What the store holds, by kind and name."""
         held: dict[str, dict[str, Resource]] = {kind: {} for kind in KINDS}
@@ -138,7 +147,7 @@ class Store:
         registered themselves.  Tunnel keys that are not stated are assigned, or stay what they
         were.
         """
-        _refuse_mistakes(topology, {})
+        _refuse(check(topology))
         return self._commit(lambda: self.difference(topology), timeout_s)
 
     def change(self, decide: Decide, timeout_s: float = 10.0) -> Step:
@@ -148,25 +157,27 @@ class Store:
         somebody else was faster.  What it raises ends the change, and nothing has happened.
         """
 
-        return self._commit(lambda: self._checked(decide(self.held)), timeout_s)
+        return self._commit(lambda: self._checked(decide(self.index)), timeout_s)
 
     def _checked(self, step: Step) -> Step:
         """`step` with tunnel keys, and without what changes nothing; refuses mistakes."""
-        stated = {ident: r for ident, r in self.held.items() if isinstance(r, STATED)}
         put = {(resource.KIND, resource.name): resource for resource in step.put}
-        for ident in (*step.remove, *put):  # what is put comes last, and is blamed in a clash
-            stated.pop(ident, None)
-        _refuse_mistakes(Topology.of((*stated.values(), *put.values())), self.held)
-        keyed = assign_keys(Topology.of(put.values()), self._keys())
+        _refuse(check_change(self.index, put.values(), step.remove))
+        held = {ident: self.index.get(ident) for ident in put}
+        keys = {i: r.tunnel_key for i, r in held.items() if isinstance(r, Bridge | Port)}
+        keyed = assign_keys(Topology.of(put.values()), keys, self.index.tunnel_keys)
         changed: dict[Ident, Resource | None] = {(r.KIND, r.name): r for r in keyed}
         changed |= dict.fromkeys(step.remove)
         return make_step({i: r for i, r in changed.items() if self.held.get(i) != r})
 
     def _commit(self, wanted: Callable[[], Step], timeout_s: float) -> Step:
-        deadline = time.monotonic() + timeout_s
+        started, deadline = None, time.monotonic() + timeout_s
         while True:
             self._until(lambda: self.connected, deadline, "does not answer")
             step = wanted()
+            if started is None:  # our own work is not the store's delay
+                started = time.monotonic()
+                deadline = started + timeout_s + ROW_S * (len(step.put) + len(step.remove))
             if self._replace(step, deadline):
                 return step
             self._turn(deadline, "is busy with others", at_most_s=0.05)
@@ -264,8 +275,7 @@ class Store:
             self._outbox.run()
 
 
-def _refuse_mistakes(topology: Topology, known: Held) -> None:
-    problems = check(topology, known=known)
+def _refuse(problems: list[Problem]) -> None:
     if problems:
         raise ModelError(problems)
 

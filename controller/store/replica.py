@@ -15,6 +15,7 @@ from onehop.controller.ovsdb import Idl, SchemaHelper
 from onehop.controller.store.rows import UnreadableRowError, read_row
 from onehop.controller.store.schema import schema, table_of
 from onehop.engine.model import KINDS, STATE, STATED, Resource
+from onehop.engine.model.index import Index
 
 Ident = tuple[str, str]  # a kind and a name
 BACKOFF_MS = (20, 100)  # between two attempts to connect: at first, at most
@@ -44,6 +45,7 @@ class Replica:
         reconnect.min_backoff, reconnect.max_backoff = BACKOFF_MS  # its setter refuses < 1 s
         self.synced = False  # whether the store's content has ever been seen
         self.known: dict[Ident, Resource] = {}
+        self._index: Index | None = None
         self._rows: dict[Ident, Any] = {}
         self._idents: dict[Any, Ident] = {}  # by the row's UUID
         self._before: dict[Ident, Resource | None] = {}  # of what changed since the last step
@@ -72,6 +74,13 @@ class Replica:
         }
         self._before.clear()
         return make_step(changed) if changed else None
+
+    @property
+    def index(self) -> Index:
+        """What users state, and where to find it; made when it is asked for first."""
+        if self._index is None:
+            self._index = Index(r for r in self.known.values() if isinstance(r, STATED))
+        return self._index
 
     def find(self, kind: str, name: str) -> Any:
         """The row of a resource, or None."""
@@ -121,6 +130,11 @@ class Replica:
             self.known.pop(ident, None)
         else:
             self.known[ident] = resource
+        if self._index is not None and issubclass(KINDS[ident[0]], STATED):
+            if resource is None:
+                self._index.remove(ident)
+            else:
+                self._index.put(resource)
 
 
 def make_step(changed: dict[Ident, Resource | None]) -> Step:

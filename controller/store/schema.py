@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from functools import cache
 from typing import Any, NamedTuple
 
 from onehop.engine.model import KINDS, STATE, Resource
@@ -45,9 +46,10 @@ def table_of(kind: type[Resource]) -> str:
     return kind.__name__
 
 
-def columns_of(kind: type[Resource]) -> list[Column]:
+@cache
+def columns_of(kind: type[Resource]) -> tuple[Column, ...]:
     """The columns of a kind's fields; `name` is a column of every table."""
-    return [column for field in fields_of(kind) for column in _columns(field)]
+    return tuple(column for field in fields_of(kind) for column in _columns(field))
 
 
 def _columns(field: Field) -> list[Column]:

@@ -1,15 +1,19 @@
-"""Every problem of a whole topology.
+"""Every problem of a whole topology, and every new one of a change to a sound topology.
 
 1. All problems are found in one go; one mistake is reported once.  So what is wrong by itself
    is kept from the rules that compare (a `View` holds only what is sound), and a reference to
    something that is there but wrong does not dangle.
 2. The rules that compare resources are the functions of `rules.RULES`; each takes the view.
+3. `check_change` finds what `check` would find after the change, at a cost that follows the
+   change: the same rules look at what is near to it (`nearby`) and at nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 
+from onehop.engine.model.index import Ident, Index
+from onehop.engine.model.nearby import Nearby
 from onehop.engine.model.resources import Problem, Resource, Topology
 from onehop.engine.model.rules import RULES
 from onehop.engine.model.values import field_problems, references
@@ -18,35 +22,72 @@ from onehop.engine.model.view import View
 DEVICES = ("bridge", "router")  # share one name space
 
 
-def check(
-    topology: Topology,
-    *,
-    unread: Container[tuple[str, str]] = (),
-    known: Mapping[tuple[str, str], Resource] = {},  # noqa: B006 (never changed)
-) -> list[Problem]:
-    """Find what is wrong with `topology`.
-
-    `unread` names, as (kind, name), what was stated but is not in the topology; `known` has
-    resources whose fields are sound: the very objects are not looked at again.
-    """
-    problems, sound = _check_fields(topology, known)
+def check(topology: Topology, *, unread: Container[Ident] = ()) -> list[Problem]:
+    """Find what is wrong with `topology`; `unread` was stated, but is not in it."""
+    problems, sound = _check_fields(topology)
     problems += _check_names(topology)
-    problems += _check_references(topology, unread)
-    view = View(sound)
-    for rule in RULES:
-        problems += rule(view)
+    stated = {(resource.KIND, resource.name) for resource in topology}
+    problems += _check_references(topology, lambda ident: ident in stated or ident in unread)
+    problems += _check_rules(sound)
     return list(dict.fromkeys(problems))
 
 
-def _check_fields(
-    topology: Topology, known: Mapping[tuple[str, str], Resource]
-) -> tuple[list[Problem], list[Resource]]:
+def check_change(
+    index: Index, put: Collection[Resource], remove: Collection[Ident]
+) -> list[Problem]:
+    """Find what would be wrong with what `index` holds, which is sound, after a change.
+
+    No two resources that are put have the same kind and name; the index stays as it is.
+    """
+    problems, sound = _check_fields(put)
+    after: dict[Ident, Resource | None] = dict.fromkeys(remove)
+    after |= {(resource.KIND, resource.name): resource for resource in put}
+    before = {ident: index.get(ident) for ident in after}
+    known = {(resource.KIND, resource.name) for resource in sound}
+    seen = {ident: resource if ident in known else None for ident, resource in after.items()}
+
+    concerned = set(_touched(index, before, seen))
+    _turn(index, after, known)
+    try:
+        concerned |= set(_touched(index, seen, before))
+        nearby = Nearby(index)
+        concerned |= set(nearby.of_ports(list(concerned)))
+        near = index.oldest((concerned | set(nearby.context(concerned))) - after.keys())
+        looked_at = Topology.of([index[ident] for ident in near] + list(put))
+        problems += _check_names(looked_at)
+        problems += _check_references(looked_at, index.__contains__)
+        wrong = {(resource.KIND, resource.name) for resource in put} - known
+        problems += _check_rules(r for r in looked_at if (r.KIND, r.name) not in wrong)
+    finally:
+        _turn(index, before, before)
+    return [p for p in dict.fromkeys(problems) if (p.kind, p.name) in concerned]
+
+
+State = Mapping[Ident, Resource | None]
+
+
+def _touched(index: Index, now: State, other: State) -> Iterator[Ident]:
+    """What it may concern that `now`, which `index` holds, becomes `other` or was it."""
+    nearby = Nearby(index)
+    for ident, resource in now.items():
+        if resource is not None:
+            yield from nearby.touched(resource, other[ident])
+    yield from now
+
+
+def _turn(index: Index, state: State, sound: Container[Ident]) -> None:
+    """Let `index` hold `state`."""
+    for ident, resource in state.items():
+        if resource is None:
+            index.remove(ident)
+        else:
+            index.put(resource, sound=ident in sound)
+
+
+def _check_fields(resources: Iterable[Resource]) -> tuple[list[Problem], list[Resource]]:
     problems: list[Problem] = []
     sound: list[Resource] = []
-    for resource in topology:
-        if known.get((resource.KIND, resource.name)) is resource:
-            sound.append(resource)
-            continue
+    for resource in resources:
         found = list(field_problems(resource))
         problems += found
         if not found:
@@ -67,11 +108,15 @@ def _check_names(topology: Topology) -> Iterator[Problem]:
             yield Problem("router", router.name, "name", reason)
 
 
-def _check_references(topology: Topology, unread: Container[tuple[str, str]]) -> Iterator[Problem]:
-    stated = {(resource.KIND, resource.name) for resource in topology}
+def _check_references(topology: Topology, is_there: Callable[[Ident], bool]) -> Iterator[Problem]:
     for resource in topology:
         for reference in references(resource):
-            idents = [(kind, reference.name) for kind in reference.kinds]
-            if not any(ident in stated or ident in unread for ident in idents):
+            if not any(is_there((kind, reference.name)) for kind in reference.kinds):
                 reason = f"there is no {' or '.join(reference.kinds)} {reference.name!r}"
                 yield Problem(resource.KIND, resource.name, reference.field, reason)
+
+
+def _check_rules(sound: Iterable[Resource]) -> Iterator[Problem]:
+    view = View(sound)
+    for rule in RULES:
+        yield from rule(view)

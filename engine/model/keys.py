@@ -28,15 +28,17 @@ def router_mac(port: Port) -> str:
 
 
 def assign_keys(
-    topology: Topology, taken: Mapping[tuple[str, str], int] | None = None
+    topology: Topology,
+    taken: Mapping[tuple[str, str], int] = {},  # noqa: B006 (never changed)
+    used: Container[int] = (),
 ) -> Topology:
     """Give each bridge and port without a tunnel key one.
 
     `taken` holds the keys that were assigned before, by (kind, name), also those of what is not
-    in `topology`: nothing else gets these.
+    in `topology`: nothing else gets these.  `used` has keys that nothing gets at all.
     """
     keyed: list[Keyed] = [*topology.bridges, *topology.ports]
-    keys = _choose_keys(keyed, taken or {})
+    keys = _choose_keys(keyed, taken, used)
     return msgspec.structs.replace(
         topology,
         bridges=tuple(_with_key(bridge, keys) for bridge in topology.bridges),
@@ -45,7 +47,7 @@ def assign_keys(
 
 
 def _choose_keys(
-    keyed: Iterable[Keyed], taken: Mapping[tuple[str, str], int]
+    keyed: Iterable[Keyed], taken: Mapping[tuple[str, str], int], used: Container[int]
 ) -> dict[tuple[str, str], int]:
     keyed = sorted(keyed, key=lambda resource: (resource.KIND, resource.name))
     owners = {r.tunnel_key: (r.KIND, r.name) for r in keyed if r.tunnel_key}
@@ -54,10 +56,10 @@ def _choose_keys(
         if ident in taken:
             owners.setdefault(taken[ident], ident)
     settled = set(owners.values())
-    used = set(taken.values())
+    assigned = set(taken.values())
     for ident in unkeyed:
         if ident not in settled:
-            owners[_free_key(ident, used, owners)] = ident
+            owners[_free_key(ident, assigned, used, owners)] = ident
     return {ident: key for key, ident in owners.items()}
 
 
