@@ -54,7 +54,6 @@ class Nearby:
     def touched(self, resource: Resource, other: Resource | None) -> Idents:
         """What it may concern that `resource` became `other`, or the other way round."""
         ident = (resource.KIND, resource.name)
-        yield ident
         for key in keys_of(resource):
             if key[0] not in SHARED:
                 yield from self._index.having(*key)
