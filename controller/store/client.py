@@ -188,7 +188,7 @@ class Store:
         registered = [h for h in self.topology().hosts if h.registered and h.name not in named]
         if registered:
             topology = Topology.of((*topology, *registered))
-            _refuse_mistakes(topology, self.held)
+            _refuse(check(topology))
         return Step(*diff(self.topology(), assign_keys(topology, self._keys())))
 
     def _keys(self) -> dict[Ident, int]:
