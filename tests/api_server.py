@@ -66,10 +66,10 @@ def onehop(*args: object) -> str:
 
 
 @contextmanager
-def api_server(remote: str, directory: pathlib.Path) -> Iterator[str]:
+def api_server(remote: str, directory: pathlib.Path, *more: object) -> Iterator[str]:
     """The address of a server, which must end by itself when it is told to."""
     command = [sys.executable, "-c", CODE, "api", "--listen", "127.0.0.1:0"]
-    options = ["--store", remote, "--directory", str(directory)]
+    options = ["--store", remote, "--directory", str(directory), *map(str, more)]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout

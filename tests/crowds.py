@@ -10,6 +10,8 @@ import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from onehop.engine import model
 
 Ident = tuple[str, str]
@@ -37,8 +39,9 @@ class Crowd:
         return list(put.values()), self._random.sample(there, count)
 
     def _resource(self) -> model.Resource:
-        kind = self._random.choice(KINDS)
-        return MAKERS[kind](self)
+        made = MAKERS[self._random.choice(KINDS)](self)
+        tenant, shared = self.one("", "", "", "acme", "globex"), self.one(False, True)
+        return msgspec.structs.replace(made, tenant=tenant, shared=shared)
 
     def one(self, *values: Any) -> Any:
         return self._random.choice(values)

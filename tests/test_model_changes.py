@@ -12,17 +12,11 @@ from crowds import Crowd
 from onehop.engine import model
 from onehop.engine.model.check import check_change
 from onehop.engine.model.index import Index
-from onehop.engine.model.rules import unserved
 from onehop.engine.model.view import View
 
 CHANGES = 150
 MAC = "02:00:00:00"
 check_module = sys.modules["onehop.engine.model.check"]  # in the package, `check` is the function
-
-
-@pytest.fixture(autouse=True)
-def _everything_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unserved, "KINDS", ())
 
 
 @pytest.mark.parametrize("seed", range(24))

@@ -82,7 +82,7 @@ MISTAKES = {
     "rules that are no list": (
         [("    rules:\n      - {action: accept, return_flow: true, source_group: friends}",
           "    rules: 5\n    other:\n      - {}")],
-        ["chain 'more': other: unknown field; there are name, rules",
+        ["chain 'more': other: unknown field; there are name, rules, tenant, shared",
          "chain 'more': rules: 5 is not right: expected array, got int"],
     ),
     "unknown protocol": (

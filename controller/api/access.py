@@ -1,45 +1,62 @@
-"""Who asks, and whether they may: bearer tokens, and the audit log of those who change things."""
+"""The way of requests to the store: who asks, whether they may, and the audit log."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import Request
 
+from onehop.controller.api.actors import Actor, Authenticator
 from onehop.controller.api.audit import Audit
 from onehop.controller.api.problems import RefusedError
-from onehop.controller.api.tokens import Token, Tokens
 from onehop.controller.api.worker import Changed, Worker
-from onehop.controller.store.client import Decide
+from onehop.controller.store.client import Decide, Step
+from onehop.engine.model.index import Index
 
 
 class Access:
     """The way of requests to the store."""
 
-    def __init__(self, worker: Worker, tokens: Tokens, audit: Audit) -> None:
+    def __init__(
+        self, worker: Worker, authenticators: Sequence[Authenticator], audit: Audit
+    ) -> None:
         self.worker = worker
-        self._tokens = tokens
+        self._authenticators = authenticators
         self._audit = audit
 
-    def reader(self, request: Request) -> Token:
-        """Whoever has a token (a FastAPI dependency)."""
-        scheme, _, text = request.headers.get("authorization", "").partition(" ")
-        actor = self._tokens.find(text.strip()) if scheme.lower() == "bearer" else None
-        if actor is None:
-            self._audit.refused(None, _client(request), _line(request), 401)
-            reason = "give a token: the header Authorization: Bearer TOKEN"
-            raise RefusedError(401, reason, {"WWW-Authenticate": 'Bearer realm="onehop"'})
-        return actor
+    async def reader(self, request: Request) -> Actor:
+        """Whoever is known (a FastAPI dependency)."""
+        for authenticator in self._authenticators:
+            actor = await authenticator.actor(request.headers)
+            if actor is not None:
+                return actor
+        self._audit.refused(None, _client(request), _line(request), 401)
+        reason = "give a token: the header Authorization: Bearer TOKEN"
+        raise RefusedError(401, reason, {"WWW-Authenticate": 'Bearer realm="onehop"'})
 
-    def admin(self, request: Request) -> Token:
+    async def changer(self, request: Request) -> Actor:
         """Who may change things (a FastAPI dependency)."""
-        actor = self.reader(request)
-        if actor.role != "admin":
+        actor = await self.reader(request)
+        if actor.role == "reader":
             self._audit.refused(actor, _client(request), _line(request), 403)
             raise RefusedError(403, f"{actor.name!r} is a {actor.role} and may change nothing")
         return actor
 
-    async def change(self, request: Request, actor: Token, decide: Decide) -> Changed:
-        """Change what is stated, and write down who did."""
-        changed = await self.worker.change(decide)
+    async def change(self, request: Request, actor: Actor, decide: Decide) -> Changed:
+        """Change what is stated, as far as the actor may, and write down who did."""
+
+        def decided(held: Index) -> Step:
+            step = decide(held)
+            before = {(r.KIND, r.name): held.get((r.KIND, r.name)) for r in step.put}
+            put = [actor.made_of(r, before[r.KIND, r.name]) for r in step.put]
+            return Step(put, step.remove)
+
+        try:
+            changed = await self.worker.change(decided)
+        except RefusedError as error:
+            if error.status == 403:
+                self._audit.refused(actor, _client(request), _line(request), 403)
+            raise
         self._audit.changed(actor, _client(request), _line(request), changed)
         return changed
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+from collections import ChainMap, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any
@@ -21,8 +21,9 @@ from onehop.controller import objects
 from onehop.controller.api import kind as kinds
 from onehop.controller.api import pages, problems
 from onehop.controller.api.access import Access
+from onehop.controller.api.actors import Actor
 from onehop.controller.api.requests import JSON, as_fields, read_json
-from onehop.controller.api.tokens import Token
+from onehop.controller.api.worker import Told
 from onehop.controller.store.client import Step
 from onehop.engine.model import KINDS, STATED, ModelError, Problem, Resource
 
@@ -51,11 +52,11 @@ def make_app(access: Access) -> FastAPI:
 
 
 def _add_bulk(app: FastAPI, access: Access) -> None:
-    admin = Depends(access.admin)
+    changer = Depends(access.changer)
 
     @app.post(f"{ROOT}/bulk", tags=["all kinds"], summary="Create objects of many kinds at once",
               **pages.bulk())  # fmt: skip
-    async def bulk(request: Request, actor: Token = admin) -> Response:
+    async def bulk(request: Request, actor: Actor = changer) -> Response:
         made = _made(as_fields(await read_json(request, JSON)))
         step = (await access.change(request, actor, objects.create_decision(made))).step
         return kinds.json_answer(_by_kind(step.put), 201)
@@ -90,19 +91,21 @@ def _by_kind(resources: list[Resource]) -> dict[str, list[dict[str, Any]]]:
 
 
 def _add_watch(app: FastAPI, access: Access) -> None:
-    @app.get(f"{ROOT}/watch", tags=["all kinds"], dependencies=[Depends(access.reader)],
-             summary="Follow every change", **pages.watch())  # fmt: skip
-    async def watch(request: Request) -> Response:
+    reader = Depends(access.reader)
+
+    @app.get(f"{ROOT}/watch", tags=["all kinds"], summary="Follow every change",
+             **pages.watch())  # fmt: skip
+    async def watch(request: Request, actor: Actor = reader) -> Response:
         words = request.query_params.getlist("kind")
         chosen = {objects.kind_named(word).KIND for word in words} or {k.KIND for k in STATED}
         headers = {"Cache-Control": "no-store"}
-        return StreamingResponse(_events(access, chosen), 200, headers, "text/event-stream")
+        return StreamingResponse(_events(access, actor, chosen), 200, headers, "text/event-stream")
 
 
-async def _events(access: Access, chosen: set[str]) -> AsyncIterator[bytes]:
+async def _events(access: Access, actor: Actor, chosen: set[str]) -> AsyncIterator[bytes]:
     """Server-sent events: the whole state, then each step that concerns the chosen kinds."""
     steps = access.worker.watch()
-    waiting: asyncio.Task[Step] | None = None
+    waiting: asyncio.Task[Told] | None = None
     name = "state"
     try:
         while True:
@@ -112,7 +115,8 @@ async def _events(access: Access, chosen: set[str]) -> AsyncIterator[bytes]:
                 yield b": nothing new\n\n"
                 continue
             try:
-                data = _concerning(waiting.result(), chosen)
+                step = _seen_by(actor, waiting.result(), access.worker.held)
+                data = _concerning(step, chosen)
             except StopAsyncIteration:
                 return
             waiting = None
@@ -125,6 +129,17 @@ async def _events(access: Access, chosen: set[str]) -> AsyncIterator[bytes]:
             with suppress(asyncio.CancelledError, StopAsyncIteration):
                 await waiting
         await steps.aclose()  # type: ignore[attr-defined]
+
+
+def _seen_by(actor: Actor, told: Told, held: dict[objects.Ident, Resource]) -> Step:
+    """The step as an actor sees it: what it sees no longer is removed."""
+    if not actor.tenant:
+        return told.step
+    earlier = ChainMap({i: r for i, r in told.before.items() if r is not None}, held)
+    put = [resource for resource in told.step.put if actor.sees(resource, held)]
+    idents = told.before.keys() - {(resource.KIND, resource.name) for resource in put}
+    remove = [i for i in idents if i in earlier.maps[0] and actor.sees(earlier[i], earlier)]
+    return Step(put, remove)
 
 
 def _concerning(step: Step, chosen: set[str]) -> dict[str, Any]:

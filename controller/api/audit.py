@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from onehop.controller.api.tokens import Token
+from onehop.controller.api.actors import Actor
 from onehop.controller.api.worker import Changed
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ class Audit:
     def __init__(self, path: pathlib.Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
-    def changed(self, actor: Token, client: str, request: str, changed: Changed) -> None:
+    def changed(self, actor: Actor, client: str, request: str, changed: Changed) -> None:
         after = {(resource.KIND, resource.name): resource for resource in changed.step.put}
         changes = [
             {"kind": kind, "name": name, "before": changed.before.get((kind, name)),
@@ -36,14 +36,15 @@ class Audit:
         ]  # fmt: skip
         self._write(actor, client, request, {"changes": changes})
 
-    def refused(self, actor: Token | None, client: str, request: str, status: int) -> None:
+    def refused(self, actor: Actor | None, client: str, request: str, status: int) -> None:
         self._write(actor, client, request, {"refused": status})
 
-    def _write(self, actor: Token | None, client: str, request: str, rest: dict[str, Any]) -> None:
+    def _write(self, actor: Actor | None, client: str, request: str, rest: dict[str, Any]) -> None:
         entry = {
             "at": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
             "actor": actor and actor.name,
             "role": actor and actor.role,
+            "tenant": actor and actor.tenant,
             "client": client,
             "request": request,
             **rest,

@@ -19,6 +19,7 @@ from fastapi import Depends, FastAPI, Request, Response
 from onehop.controller import objects
 from onehop.controller.api import pages
 from onehop.controller.api.access import Access
+from onehop.controller.api.actors import Actor
 from onehop.controller.api.requests import (
     JSON,
     MERGE_PATCH,
@@ -29,28 +30,30 @@ from onehop.controller.api.requests import (
     page,
     read_json,
 )
-from onehop.controller.api.tokens import Token
 from onehop.engine.model import STATED, ModelError, Problem, Resource
 
 
 def add_endpoints(app: FastAPI, root: str, kind: type[Resource], access: Access) -> None:
     """Add the endpoints of `kind` under the path `root`."""
     one = "/{name:path}"  # names may have slashes, like prefixes
-    reads = [Depends(access.reader)]
+    reader = Depends(access.reader)
     worker = access.worker
 
-    async def listed(request: Request) -> Response:
-        found = page(request, kind, objects.of_kind(worker.held, kind))
+    async def listed(request: Request, actor: Actor = reader) -> Response:
+        there = objects.of_kind(worker.held, kind)
+        found = page(request, kind, [one for one in there if actor.sees(one, worker.held)])
         links = {"Link": f'<{found.next}>; rel="next"'} if found.next else {}
         return json_answer(found._asdict(), headers=links)
 
-    async def read(request: Request, name: str) -> Response:
+    async def read(request: Request, name: str, actor: Actor = reader) -> Response:
         found = objects.get(worker.held, (kind.KIND, name))
+        if not actor.sees(found, worker.held):
+            raise objects.MissingError((kind.KIND, name))
         if names_etag(request.headers.get("if-none-match", ""), found):
             return Response(status_code=304, headers={"ETag": etag(found)})
         return object_answer(found)
 
-    add = _adder(app, root, kind, reads)
+    add = _adder(app, root, kind)
     add("GET", "", listed, f"List {kind.PLURAL}", **pages.listing(kind))
     add("GET", one, read, f"Read a {kind.KIND}", **pages.one(kind))
     if kind in STATED:
@@ -58,10 +61,10 @@ def add_endpoints(app: FastAPI, root: str, kind: type[Resource], access: Access)
 
 
 def _add_changes(app: FastAPI, root: str, kind: type[Resource], access: Access) -> None:
-    admin = Depends(access.admin)
+    changer = Depends(access.changer)
     one = "/{name:path}"
 
-    async def create(request: Request, actor: Token = admin) -> Response:
+    async def create(request: Request, actor: Actor = changer) -> Response:
         raw = await read_json(request, JSON)
         many = isinstance(raw, list)
         made = all_made(kind, raw if many else [as_fields(raw)])
@@ -71,37 +74,40 @@ def _add_changes(app: FastAPI, root: str, kind: type[Resource], access: Access) 
         place = {"Location": f"{request.url.path}/{quote(step.put[0].name)}"}
         return object_answer(step.put[0], 201, place)
 
-    async def replace(request: Request, name: str, actor: Token = admin) -> Response:
+    async def replace(request: Request, name: str, actor: Actor = changer) -> Response:
         raw = {"name": name, **as_fields(await read_json(request, JSON))}
         _keep_name(kind, name, raw)
         wanted = objects.made(kind, raw, name)
         return await edit(request, name, actor, lambda held: wanted)
 
-    async def patch(request: Request, name: str, actor: Token = admin) -> Response:
+    async def patch(request: Request, name: str, actor: Actor = changer) -> Response:
         changes = as_fields(await read_json(request, MERGE_PATCH, JSON))
         _keep_name(kind, name, {"name": name, **changes})
         return await edit(request, name, actor, lambda held: objects.edited(held, changes))
 
     async def edit(
-        request: Request, name: str, actor: Token, change: Callable[[Resource], Resource]
+        request: Request, name: str, actor: Actor, change: Callable[[Resource], Resource]
     ) -> Response:
         ident = (kind.KIND, name)
 
         def agreed(held: Resource) -> Resource:
+            actor.agree_to_change(held, access.worker.held)
             check_etag(request, held)
             return change(held)
 
         await access.change(request, actor, objects.edit_decision(ident, agreed))
         return object_answer(objects.get(access.worker.held, ident))
 
-    async def delete(request: Request, name: str, actor: Token = admin) -> Response:
-        decide = objects.delete_decision(
-            [(kind.KIND, name)], lambda held: check_etag(request, held)
-        )
+    async def delete(request: Request, name: str, actor: Actor = changer) -> Response:
+        def agree(held: Resource) -> None:
+            actor.agree_to_change(held, access.worker.held)
+            check_etag(request, held)
+
+        decide = objects.delete_decision([(kind.KIND, name)], agree)
         await access.change(request, actor, decide)
         return Response(status_code=204)
 
-    add = _adder(app, root, kind, [])
+    add = _adder(app, root, kind)
     words = f"a {kind.KIND}"
     add("POST", "", create, f"Create {words}, or several at once", **pages.creation(kind))
     add("PUT", one, replace, f"Replace {words}", **pages.replacement(kind))
@@ -109,13 +115,12 @@ def _add_changes(app: FastAPI, root: str, kind: type[Resource], access: Access) 
     add("DELETE", one, delete, f"Delete {words}", **pages.deletion(kind))
 
 
-def _adder(app: FastAPI, root: str, kind: type[Resource], dependencies: list[Any]) -> Any:
+def _adder(app: FastAPI, root: str, kind: type[Resource]) -> Any:
     def add(method: str, path: str, endpoint: Any, summary: str, **more: Any) -> None:
         app.add_api_route(
             f"{root}/{kind.PLURAL}{path}",
             endpoint,
             methods=[method],
-            dependencies=dependencies,
             tags=[kind.PLURAL],
             summary=summary,
             operation_id=f"{method.lower()}_{kind.KIND if path else kind.PLURAL}",

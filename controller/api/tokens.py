@@ -3,7 +3,7 @@
 1. A token has 256 random bits and is shown once; the file holds its SHA-256, which needs no salt
    and no slowness with so many.
 2. The file is replaced as a whole and is its owner's alone; servers notice when it changes.
-3. A *reader* may read, an *admin* may also change.
+3. Each has a role and, where it is a tenant's, the tenant (`actors`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import datetime
 import hashlib
 import os
 import pathlib
+import re
 import secrets
-from typing import Literal
+from collections.abc import Mapping
 
 import msgspec
 
+from onehop.controller.api.actors import Actor, Role, bearer
 from onehop.controller.errors import CommandError, InputError
+from onehop.engine.model.resources.base import TENANT
 
-Role = Literal["admin", "reader"]
 PREFIX = "onehop_"  # so that who finds one knows what it is
 
 
@@ -30,6 +32,7 @@ class Token(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     role: Role
     sha256: str
     made: str  # when, UTC
+    tenant: str = ""
 
 
 class Tokens:
@@ -44,21 +47,28 @@ class Tokens:
         self._refresh()
         return list(self._known.values())
 
-    def find(self, text: str) -> Token | None:
-        """The token that `text` is."""
+    async def actor(self, headers: Mapping[str, str]) -> Actor | None:
+        """Whose token is in these headers."""
         self._refresh()
-        return self._known.get(_hash(text))
+        token = self._known.get(_hash(bearer(headers)))
+        return Actor(token.name, token.role, token.tenant) if token else None
 
-    def add(self, name: str, role: Role) -> str:
+    def add(self, name: str, role: Role, tenant: str = "") -> str:
         """Make a token; returns its text."""
         held = self.all()
+        if bool(tenant) != (role == "tenant") and role != "reader":
+            raise InputError(
+                f"a token of the role {role} has {'a' if not tenant else 'no'} tenant"
+            )
+        if not re.fullmatch(TENANT, tenant):
+            raise InputError(f"{tenant!r} is not the name of a tenant")
         if not name.isprintable() or not name.strip():
             raise InputError(f"{name!r} is not the name of a token's owner")
         if any(token.name == name for token in held):
             raise InputError(f"there is a token of {name!r} already")
         text = PREFIX + secrets.token_urlsafe(32)
         made = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self._write([*held, Token(name, role, _hash(text), made)])
+        self._write([*held, Token(name, role, _hash(text), made, tenant)])
         return text
 
     def remove(self, name: str) -> None:

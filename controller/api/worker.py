@@ -25,7 +25,16 @@ CHANGE_S = 5.0  # for the store to write a change
 START_S = 10.0  # for the store to answer a new server
 
 Ident = tuple[str, str]
-Watcher = asyncio.Queue[Step | None]  # None: the end
+
+
+class Told(NamedTuple):
+    """A step, and what was there before."""
+
+    step: Step
+    before: dict[Ident, Resource | None]
+
+
+Watcher = asyncio.Queue[Told | None]  # None: the end
 
 
 class Changed(NamedTuple):
@@ -87,14 +96,14 @@ class Worker:
         os.eventfd_write(self._wake, 1)
         return await job.done
 
-    async def watch(self) -> AsyncIterator[Step]:
+    async def watch(self) -> AsyncIterator[Told]:
         """What is held now, as a step, and then each step."""
         watcher: Watcher = asyncio.Queue()
         self._watchers.add(watcher)
         try:
-            yield Step(list(self.held.values()), [])
-            while (step := await watcher.get()) is not None:
-                yield step
+            yield Told(Step(list(self.held.values()), []), {})
+            while (told := await watcher.get()) is not None:
+                yield told
         finally:
             self._watchers.discard(watcher)
 
@@ -142,11 +151,13 @@ class Worker:
     def _take(self, step: Step | None) -> None:
         if step is None:
             return
+        idents = (*((r.KIND, r.name) for r in step.put), *step.remove)
+        told = Told(step, {ident: self.held.get(ident) for ident in idents})
         for ident in step.remove:
             self.held.pop(ident, None)
         self.held.update({(resource.KIND, resource.name): resource for resource in step.put})
         for watcher in list(self._watchers):
-            watcher.put_nowait(step)
+            watcher.put_nowait(told)
             if watcher.qsize() > WATCHED_STEPS:
                 self._watchers.discard(watcher)
                 watcher.put_nowait(None)

@@ -33,13 +33,24 @@ def run(
     ] = "127.0.0.1:9280",
     store: StoreAddress = DEFAULT_REMOTE,
     directory: Directory = DIRECTORY,
+    cert: Annotated[
+        pathlib.Path | None, typer.Option("--cert", help="TLS: the certificate's chain, PEM.")
+    ] = None,
+    key: Annotated[
+        pathlib.Path | None, typer.Option("--key", help="TLS: the certificate's key, PEM.")
+    ] = None,
+    keystone: Annotated[
+        pathlib.Path | None,
+        typer.Option("--keystone", help="Take OpenStack's tokens too: a JSON file says where."),
+    ] = None,
 ) -> None:
     """Serve the REST API, until told to end. Several may serve one store."""
     if ctx.invoked_subcommand is not None:
         return
-    from onehop.controller.api.server import serve
+    from onehop.controller.api.server import Settings, serve
 
-    serve(store, directory, listen, lambda url: typer.echo(f"the API listens at {url}"))
+    settings = Settings(store, directory, listen, cert, key, keystone)
+    serve(settings, lambda url: typer.echo(f"the API listens at {url}"))
 
 
 @app.command()
@@ -56,14 +67,17 @@ def init(directory: Directory = DIRECTORY, as_json: Json = False) -> None:
 @token_app.command()
 def add(
     name: Annotated[str, typer.Argument(help="Whose it is; the audit log names them.")],
-    role: Annotated[Literal["admin", "reader"], typer.Option("--role")] = "reader",
+    role: Annotated[Literal["admin", "tenant", "reader"], typer.Option("--role")] = "reader",
+    tenant: Annotated[
+        str, typer.Option("--tenant", help="Whose objects it may see, and change as a tenant.")
+    ] = "",
     directory: Directory = DIRECTORY,
     as_json: Json = False,
 ) -> None:
     """Make a token; it is shown only now."""
     from onehop.controller.api.server import tokens_in
 
-    _show(tokens_in(directory).add(name, role), as_json)
+    _show(tokens_in(directory).add(name, role, tenant), as_json)
 
 
 @token_app.command("list")
@@ -71,12 +85,17 @@ def list_tokens(directory: Directory = DIRECTORY, as_json: Json = False) -> None
     """Tell who has a token."""
     from onehop.controller.api.server import tokens_in
 
-    held = [{"name": t.name, "role": t.role, "made": t.made} for t in tokens_in(directory).all()]
+    held = [
+        {"name": t.name, "role": t.role, "tenant": t.tenant, "made": t.made}
+        for t in tokens_in(directory).all()
+    ]
     if as_json:
         print_json(held)
     else:
         for token in held:
-            typer.echo(f"{token['name']}  {token['role']}  {token['made']}")
+            typer.echo(
+                f"{token['name']}  {token['role']}  {token['tenant'] or '-'}  {token['made']}"
+            )
 
 
 @token_app.command()

@@ -10,7 +10,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 
 from onehop.engine.model.index import Ident, Index
 from onehop.engine.model.nearby import Nearby
@@ -26,10 +26,9 @@ def check(topology: Topology, *, unread: Container[Ident] = ()) -> list[Problem]
     """Find what is wrong with `topology`; `unread` was stated, but is not in it."""
     problems, sound = _check_fields(topology)
     problems += _check_names(topology)
-    stated = {(resource.KIND, resource.name) for resource in topology}
-    problems += _check_references(topology, lambda ident: ident in stated or ident in unread)
-    problems += _check_rules(sound)
-    return list(dict.fromkeys(problems))
+    stated = {(resource.KIND, resource.name): resource for resource in topology}
+    astray = list(_check_references(topology, stated, unread))
+    return _each_once([*problems, *astray, *_beside(astray, _check_rules(sound))])
 
 
 def check_change(
@@ -55,12 +54,23 @@ def check_change(
         near = index.oldest((concerned | set(nearby.context(concerned))) - after.keys())
         looked_at = Topology.of([index[ident] for ident in near] + list(put))
         problems += _check_names(looked_at)
-        problems += _check_references(looked_at, index.__contains__)
+        astray = list(_check_references(looked_at, index))
         wrong = {(resource.KIND, resource.name) for resource in put} - known
-        problems += _check_rules(r for r in looked_at if (r.KIND, r.name) not in wrong)
+        found = _check_rules(r for r in looked_at if (r.KIND, r.name) not in wrong)
+        problems += [*astray, *_beside(astray, found)]
     finally:
         _turn(index, before, before)
-    return [p for p in dict.fromkeys(problems) if (p.kind, p.name) in concerned]
+    return [p for p in _each_once(problems) if (p.kind, p.name) in concerned]
+
+
+def _beside(astray: list[Problem], found: Iterator[Problem]) -> Iterator[Problem]:
+    """What rules say of fields that name what may be named; of others it would tell too much."""
+    fields = {problem[:3] for problem in astray}
+    return (problem for problem in found if problem[:3] not in fields)
+
+
+def _each_once(problems: list[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))
 
 
 State = Mapping[Ident, Resource | None]
@@ -108,11 +118,19 @@ def _check_names(topology: Topology) -> Iterator[Problem]:
             yield Problem("router", router.name, "name", reason)
 
 
-def _check_references(topology: Topology, is_there: Callable[[Ident], bool]) -> Iterator[Problem]:
+def _check_references(
+    topology: Topology, stated: Mapping[Ident, Resource], unread: Container[Ident] = ()
+) -> Iterator[Problem]:
     for resource in topology:
+        tenant: str = getattr(resource, "tenant", "")
         for reference in references(resource):
-            if not any(is_there((kind, reference.name)) for kind in reference.kinds):
+            idents = [(kind, reference.name) for kind in reference.kinds]
+            named = [stated[ident] for ident in idents if ident in stated]
+            if any(reference.allows(tenant, one) for one in named):
+                continue
+            if not any(ident in unread for ident in idents):
                 reason = f"there is no {' or '.join(reference.kinds)} {reference.name!r}"
+                reason += f" that tenant {tenant!r} may use" if tenant else ""
                 yield Problem(resource.KIND, resource.name, reference.field, reason)
 
 

@@ -37,6 +37,7 @@ from onehop.engine.model.texts import read_address, read_interface
 DEVICES = ("bridge", "router")
 FILTERS = ("inbound_filter", "outbound_filter")
 SHARED = ("names", "address", "mtu", "member")  # the keys that any number may have
+OWNERSHIP = ("tenant", "shared")
 PLACE = ("device", "peer", "host", "addresses", "mac")  # of a port: what its domain sees of it
 
 Idents = Iterator[Ident]
@@ -57,7 +58,7 @@ class Nearby:
         for key in keys_of(resource):
             if key[0] not in SHARED:
                 yield from self._index.having(*key)
-        if other is None:
+        if _differ(resource, other, OWNERSHIP):
             yield from self._index.users(ident)
         if resource.KIND in DEVICES:
             yield from self._touched_by_device(resource, other)

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 import msgspec
 
 from onehop.engine.model.resources import MAC, MADE_NAME, NAME, Part, Problem, Resource
+from onehop.engine.model.resources.base import TENANT
 from onehop.engine.model.texts import refusal
 
 Fault = tuple[str, str]  # the field, as in "rules #3 source", and the reason
@@ -24,6 +25,7 @@ TEXTS = 1 << 17  # that stay read; a topology is read again at each change of it
 PATTERNS = {
     MAC: "a MAC address like 02:00:00:00:00:01",
     NAME: "a name: letters, digits and . _ : / @ - between two of them, at most 200",
+    TENANT: "a tenant: letters, digits and . _ : / @ - between two of them, at most 200",
     MADE_NAME: "a name: printable ASCII from a letter or digit on, no space at its end",
 }
 
@@ -40,6 +42,8 @@ class Field(NamedTuple):
     check: str  # a key of `texts.CHECKS`, or ""
     refs: tuple[str, ...]  # the kinds that it may name
     owned: bool  # goes when what it names goes
+    shared: tuple[str, ...]  # of the kinds that it may name, those whose sharing counts
+    operators: bool  # no tenant states it, so it may name what anybody has
     choices: tuple[str, ...]  # of a Literal
 
     @property
@@ -84,6 +88,8 @@ def _read_annotation(name: str, annotation: Any, *, required: bool) -> Field:
         check=extra.get("check", ""),
         refs=extra.get("ref", ()),
         owned=extra.get("owned", False),
+        shared=extra.get("shared", ()),
+        operators=extra.get("operators", False),
         choices=args if origin is Literal else (),
     )
 
@@ -141,6 +147,14 @@ class Reference(NamedTuple):
     field: str
     kinds: tuple[str, ...]
     name: str
+    shared: tuple[str, ...]
+    operators: bool
+
+    def allows(self, tenant: str, named: Resource) -> bool:
+        """Whether what `tenant` has may name this one, of one of the kinds."""
+        if self.operators or not tenant or getattr(named, "tenant", "") == tenant:
+            return True
+        return named.KIND in self.shared and getattr(named, "shared", False)
 
 
 def references(whole: Resource | Part) -> Iterator[Reference]:
@@ -148,7 +162,7 @@ def references(whole: Resource | Part) -> Iterator[Reference]:
     for field in _referring_fields(type(whole)):
         for place, value in enumerate(several(getattr(whole, field.name)), 1):
             if not field.part:
-                yield Reference(field.name, field.refs, value)
+                yield Reference(field.name, field.refs, value, field.shared, field.operators)
                 continue
             for inner in references(value):
                 yield inner._replace(field=f"{field.name} #{place} {inner.field}")

@@ -12,7 +12,7 @@ from onehop.engine.model.resources.base import (
     Name,
     PathText,
     Ref,
-    Resource,
+    Stated,
     Weight,
 )
 
@@ -20,7 +20,7 @@ Times = Annotated[int, msgspec.Meta(ge=1, le=100)]
 Interval = Annotated[float, msgspec.Meta(ge=0.1, le=3600)]
 
 
-class HealthMonitor(Resource, frozen=True):
+class HealthMonitor(Stated, frozen=True):
     """How the members of a pool are asked whether they are well."""
 
     KIND: ClassVar[str] = "health_monitor"
@@ -34,7 +34,7 @@ class HealthMonitor(Resource, frozen=True):
     path: PathText = "/"  # of http
 
 
-class Pool(Resource, frozen=True):
+class Pool(Stated, frozen=True):
     """Members that share connections by their weights."""
 
     KIND: ClassVar[str] = "pool"
@@ -43,20 +43,20 @@ class Pool(Resource, frozen=True):
     monitor: Annotated[str, Ref("health_monitor")] | None = None  # None: all count as healthy
 
 
-class PoolMember(Resource, frozen=True):
+class PoolMember(Stated, frozen=True):
     """One server of a pool."""
 
     KIND: ClassVar[str] = "pool_member"
     PLURAL: ClassVar[str] = "pool_members"
     name: Name
-    pool: Annotated[str, Ref("pool")]
+    pool: Annotated[str, Ref("pool", shared=())]
     address: AddressText
     port: L4Port
     weight: Weight = 1
     admin_state_up: bool = True  # false: keeps its connections, gets no new ones
 
 
-class Vip(Resource, frozen=True):
+class Vip(Stated, frozen=True):
     """An address and port of a router that stand for a pool."""
 
     KIND: ClassVar[str] = "vip"

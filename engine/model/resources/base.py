@@ -12,10 +12,12 @@ PLACES = 1 << 14  # of health monitors: each has two tunnel keys above those of 
 MAX_KEY = (1 << 24) - 1 - 2 * PLACES
 MAC = r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$"
 NAME = r"^[A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?$"
+TENANT = r"^([A-Za-z0-9]([A-Za-z0-9._:/@-]{0,198}[A-Za-z0-9])?)?$"
 # Of what names itself: "edge 10.0.0.0/8 reject".
 MADE_NAME = r"^([A-Za-z0-9]([ -~]{0,998}[!-~])?)?$"
 
 Name = Annotated[str, msgspec.Meta(pattern=NAME)]
+TenantName = Annotated[str, msgspec.Meta(pattern=TENANT)]
 MadeName = Annotated[str, msgspec.Meta(pattern=MADE_NAME)]
 MacText = Annotated[str, msgspec.Meta(pattern=MAC, extra={"check": "mac"})]
 AddressText = Annotated[str, msgspec.Meta(extra={"check": "address"})]  # 10.0.0.5
@@ -28,15 +30,28 @@ PortsText = Annotated[str | int, msgspec.Meta(extra={"check": "ports"})]  # 80, 
 PathText = Annotated[str, msgspec.Meta(extra={"check": "path"})]  # /health
 Octet = Annotated[int, msgspec.Meta(ge=0, le=255)]
 L4Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
-TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY)]
+OPERATORS = msgspec.Meta(extra={"operators": True})  # of a field that no tenant may state
+TunnelKey = Annotated[int, msgspec.Meta(ge=0, le=MAX_KEY), OPERATORS]
 Asn = Annotated[int, msgspec.Meta(ge=1, le=(1 << 32) - 1)]
 PortMtu = Annotated[int, msgspec.Meta(ge=68, le=65535)]  # RFC 791
 Weight = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 
 
-def Ref(*kinds: str, owned: bool = False) -> msgspec.Meta:  # noqa: N802 (an annotation, like Meta)
-    """Mark a field as the name of a resource of one of `kinds`."""
-    return msgspec.Meta(extra={"ref": kinds, "owned": owned})
+def Ref(  # noqa: N802 (an annotation, like Meta)
+    *kinds: str,
+    owned: bool = False,
+    shared: tuple[str, ...] | None = None,
+    operators: bool = False,
+) -> msgspec.Meta:
+    """Mark a field as the name of a resource of one of `kinds`.
+
+    What a tenant has may name what it has itself, and what others share of the kinds in `shared`
+    (None: of all).  In an `operators` field it may name anything, but no tenant states it.  State
+    is `owned` by what it names.
+    """
+    shared = kinds if shared is None else shared
+    extra = {"ref": kinds, "owned": owned, "shared": shared, "operators": operators}
+    return msgspec.Meta(extra=extra)
 
 
 class Problem(NamedTuple):
@@ -71,6 +86,15 @@ class Resource(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
         @property
         def name(self) -> str: ...
+
+
+class Stated(Resource, frozen=True, kw_only=True):
+    """What all kinds that users state share."""
+
+    FOR_TENANTS: ClassVar[bool] = True  # whether a tenant may have one
+
+    tenant: TenantName = ""  # whose it is; "": the operator's
+    shared: Annotated[bool, OPERATORS] = False  # whether what other tenants have may name it
 
 
 class Part(

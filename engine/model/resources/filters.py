@@ -18,7 +18,7 @@ from onehop.engine.model.resources.base import (
     PrefixText,
     ProtocolText,
     Ref,
-    Resource,
+    Stated,
 )
 
 Action = Literal[
@@ -31,7 +31,7 @@ AddressGroupName = Annotated[str, Ref("address_group")]
 SNAT_PORTS = (1024, 65535)  # of a target that states none
 
 
-class AddressGroup(Resource, frozen=True):
+class AddressGroup(Stated, frozen=True):
     """Prefixes named together."""
 
     KIND: ClassVar[str] = "address_group"
@@ -97,7 +97,7 @@ CONDITIONS = (
 )  # fmt: skip
 
 
-class Chain(Resource, frozen=True):
+class Chain(Stated, frozen=True):
     """Rules that a packet meets in order; the end of the chain accepts."""
 
     KIND: ClassVar[str] = "chain"
@@ -119,7 +119,7 @@ class SecurityRule(Part, frozen=True):
     remote_group: Annotated[str, Ref("security_group")] | None = None
 
 
-class SecurityGroup(Resource, frozen=True):
+class SecurityGroup(Stated, frozen=True):
     """What its members may receive, and send where a rule says so; replies always pass."""
 
     KIND: ClassVar[str] = "security_group"

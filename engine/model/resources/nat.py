@@ -6,10 +6,10 @@ from typing import Annotated, ClassVar
 
 import msgspec
 
-from onehop.engine.model.resources.base import AddressText, MadeName, Ref, Resource
+from onehop.engine.model.resources.base import AddressText, MadeName, Ref, Stated
 
 
-class FloatingIp(Resource, frozen=True):
+class FloatingIp(Stated, frozen=True):
     """An address that a router translates to a machine's, one to one, both ways."""
 
     KIND: ClassVar[str] = "floating_ip"

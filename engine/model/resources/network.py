@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import msgspec
 
 from onehop.engine.model.resources.base import (
+    OPERATORS,
     AddressText,
     Asn,
     InterfaceText,
@@ -17,7 +18,7 @@ from onehop.engine.model.resources.base import (
     PortMtu,
     PrefixText,
     Ref,
-    Resource,
+    Stated,
     TunnelKey,
     Weight,
 )
@@ -27,18 +28,19 @@ Mtu = Annotated[int, msgspec.Meta(ge=576, le=65535)]
 FilterName = Annotated[str, Ref("chain")]
 
 
-class Host(Resource, frozen=True):
+class Host(Stated, frozen=True):
     """A machine with Open vSwitch and one agent."""
 
     KIND: ClassVar[str] = "host"
     PLURAL: ClassVar[str] = "hosts"
+    FOR_TENANTS: ClassVar[bool] = False
     name: Name
     tunnel_address: AddressText  # where the other hosts send their tunnelled packets
     drain: bool = False  # true: its uplinks carry what comes, but nobody chooses them any more
     registered: bool = False  # true: by its agent; a file that does not name it lets it be
 
 
-class Bridge(Resource, frozen=True):
+class Bridge(Stated, frozen=True):
     """A learning switch: one tenant network."""
 
     KIND: ClassVar[str] = "bridge"
@@ -50,7 +52,7 @@ class Bridge(Resource, frozen=True):
     outbound_filter: FilterName | None = None
 
 
-class Router(Resource, frozen=True):
+class Router(Stated, frozen=True):
     """A virtual router, IPv4 and IPv6."""
 
     KIND: ClassVar[str] = "router"
@@ -69,7 +71,7 @@ class AddressPair(Part, frozen=True):
     mac: MacText | None = None  # None: the port's own
 
 
-class Port(Resource, frozen=True):
+class Port(Stated, frozen=True):
     """A device's port.
 
     Exterior where `host` and `interface` are stated, interior where it has a `peer` (stated on
@@ -79,15 +81,15 @@ class Port(Resource, frozen=True):
     KIND: ClassVar[str] = "port"
     PLURAL: ClassVar[str] = "ports"
     name: Name
-    device: Annotated[str, Ref("bridge", "router")]
+    device: Annotated[str, Ref("bridge", "router", shared=("bridge",))]
     mac: MacText | None = None  # a router port without one gets one from its name
     # Of a router port: its own address and its subnet, "10.0.0.1/24".
     # Of a bridge port: the addresses of the machine behind it, "10.0.0.5" or "10.0.0.5/24".
     addresses: tuple[InterfaceText, ...] = ()
     mtu: PortMtu | None = None  # of a router port: the longest IP packet that leaves; None: any
     peer: Annotated[str, Ref("port")] | None = None
-    host: Annotated[str, Ref("host")] | None = None
-    interface: str | None = None  # the network device on that host
+    host: Annotated[str, Ref("host", operators=True)] | None = None
+    interface: Annotated[str, OPERATORS] | None = None  # the network device on that host
     admin_state_up: bool = True
     tunnel_key: TunnelKey = 0  # names the port in a tunnel; 0: assigned when applied
     inbound_filter: FilterName | None = None  # None: accepts everything
@@ -98,12 +100,12 @@ class Port(Resource, frozen=True):
     allowed_address_pairs: tuple[AddressPair, ...] = ()
 
 
-class Route(Resource, frozen=True):
+class Route(Stated, frozen=True):
     """A route of a router.  Longest destination, then longest source, then lowest weight."""
 
     KIND: ClassVar[str] = "route"
     PLURAL: ClassVar[str] = "routes"
-    router: Annotated[str, Ref("router")]
+    router: Annotated[str, Ref("router", shared=())]
     destination: PrefixText
     source: PrefixText | None = None  # None: any
     type: RouteType = "normal"
@@ -119,7 +121,7 @@ class Route(Resource, frozen=True):
             msgspec.structs.force_setattr(self, "name", " ".join(p for p in parts if p))
 
 
-class PortGroup(Resource, frozen=True):
+class PortGroup(Stated, frozen=True):
     """Ports named together; a stateful group's hosts share flow state."""
 
     KIND: ClassVar[str] = "port_group"
@@ -136,13 +138,13 @@ class SubnetRoute(Part, frozen=True):
     gateway: AddressText
 
 
-class Subnet(Resource, frozen=True):
+class Subnet(Stated, frozen=True):
     """What the machines on a bridge are told by DHCP or router advertisements."""
 
     KIND: ClassVar[str] = "subnet"
     PLURAL: ClassVar[str] = "subnets"
     name: Name
-    bridge: Annotated[str, Ref("bridge")]
+    bridge: Annotated[str, Ref("bridge", shared=())]
     prefix: PrefixText
     gateway: AddressText | None = None
     dns: tuple[AddressText, ...] = ()
@@ -150,23 +152,23 @@ class Subnet(Resource, frozen=True):
     mtu: Mtu | None = None  # None: what fits the underlay
 
 
-class BgpPeer(Resource, frozen=True):
+class BgpPeer(Stated, frozen=True):
     """An upstream router that a gateway speaks BGP (RFC 4271) with, guarded by BFD (RFC 5880)."""
 
     KIND: ClassVar[str] = "bgp_peer"
     PLURAL: ClassVar[str] = "bgp_peers"
     name: Name
-    port: Annotated[str, Ref("port")]  # the uplink
+    port: Annotated[str, Ref("port", shared=())]  # the uplink
     address: AddressText
     asn: Asn
 
 
-class BgpNetwork(Resource, frozen=True):
+class BgpNetwork(Stated, frozen=True):
     """A prefix that every uplink of a router announces."""
 
     KIND: ClassVar[str] = "bgp_network"
     PLURAL: ClassVar[str] = "bgp_networks"
-    router: Annotated[str, Ref("router")]
+    router: Annotated[str, Ref("router", shared=())]
     prefix: PrefixText
     name: MadeName = ""
 
