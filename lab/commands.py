@@ -27,6 +27,9 @@ Gateways = Annotated[int | None, typer.Option(help="Gateway nodes, each with an 
 UplinkMbit = Annotated[int | None, typer.Option(help="Rate of each uplink, Mb/s. [300 or 1000]")]
 Mtu = Annotated[int | None, typer.Option(help="MTU of the machines. [8900]")]
 File = Annotated[pathlib.Path | None, typer.Option(help="Run this topology, not the lab's own.")]
+Stores = Annotated[
+    int | None, typer.Option("--store", help="Servers of the store; several are a cluster. [1]")
+]
 AS_IS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 
@@ -37,13 +40,13 @@ def up_command(
     uplink_mbit: UplinkMbit = None,
     mtu: Mtu = None,
     file: File = None,
+    store: Stores = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep what is there on failure.")] = False,
     json: Json = False,
 ) -> None:
     """Bring the lab up and wait until packets pass through every gateway."""
-    lab = bring_up(
-        options(computes, gateways, uplink_mbit, mtu, file), platform.detect(), keep=keep
-    )
+    given = options(computes, gateways, uplink_mbit, mtu, file, store)
+    lab = bring_up(given, platform.detect(), keep=keep)
     if json:
         print_json(lab.status())
     else:
@@ -91,11 +94,13 @@ def options(
     uplink_mbit: int | None,
     mtu: int | None,
     file: pathlib.Path | None,
+    stores: int | None = None,
 ) -> dict[str, Any]:
     """What the user gave; a file says itself how many nodes there are."""
     if file is not None and (computes is not None or gateways is not None):
         raise InputError("--file: it states the hosts; leave out --computes and --gateways")
     given = {"computes": computes, "gateways": gateways, "uplink_mbit": uplink_mbit, "mtu": mtu}
+    given["store"] = stores
     return given | {"file": str(file.resolve()) if file else None}
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import msgspec
 
 from onehop.lab.nodes import Node
-from onehop.lab.processes import services, spawn
-from onehop.lab.state import LabState, NodeState
+from onehop.lab.processes import environment, services, spawn
+from onehop.lab.state import LabError, LabState, NodeState
 
 UNDERLAY_DEVICE = "underlay"
 SCHEMA = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -129,3 +129,12 @@ ip link set br-phy mtu {mtu} up
 SYSTEM = """
 ip address replace {address} dev {device}
 """
+
+
+def command_line(arguments: list[str], *before: str, service: str = "") -> str:
+    """Run `onehop` as a user would: what it says; a failure is a LabError."""
+    command = [*before, onehop(), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
+    if done.returncode:
+        raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")
+    return done.stdout

@@ -16,11 +16,12 @@ import msgspec
 from onehop.engine.model import Topology, dump
 from onehop.lab import checks, holder, outside, state
 from onehop.lab.gateways import Gateway
+from onehop.lab.hosts import command_line
 from onehop.lab.lab import Lab
 from onehop.lab.processes import kill, services
 from onehop.lab.state import LabError, NodeState
 from onehop.lab.topo import MAX_GATEWAYS, Plan, Uplink, plan, with_gateway, without
-from onehop.lab.up import apply, command_line
+from onehop.lab.up import apply
 from onehop.lab.wiretap import UplinkTap
 
 DRAIN_S = 30.0

@@ -40,6 +40,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     # Of the machines; the underlay's is 100 bytes more. At least what IPv6 asks for (RFC 8200).
     mtu: Annotated[int, Meta(ge=1280, le=9400)] = 8900
     file: str | None = None  # a topology of the user's own
+    store: Annotated[int, Meta(ge=1, le=5)] = 1  # servers; several are a cluster
 
 
 class NodeState(msgspec.Struct, frozen=True, kw_only=True):

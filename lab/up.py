@@ -18,7 +18,6 @@ import os
 import pathlib
 import secrets
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,10 +28,9 @@ from typing import IO
 import msgspec
 
 from onehop.engine import model
-from onehop.lab import buffers, checks, dhcp, outside, processes, state
-from onehop.lab.hosts import PEER_TOKEN, Host, onehop
+from onehop.lab import buffers, checks, dhcp, outside, processes, state, stores
+from onehop.lab.hosts import PEER_TOKEN, Host, command_line
 from onehop.lab.lab import Lab
-from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
 from onehop.lab.state import LabError, LabState, Options, Platform
 from onehop.lab.topo import Machine, Plan, generate, plan
@@ -40,7 +38,6 @@ from onehop.lab.topo import Machine, Plan, generate, plan
 PARALLEL = 4  # more only wait for each other on two cores
 READY_S = 60.0
 DOWN_S = 15.0
-STORE = "store"
 MOUNT_POINTS = ("/run/openvswitch", "/run/onehop", "/run/netns")
 
 
@@ -110,7 +107,7 @@ def hold(
         platform=platform,
         holder_pid=holder,
         holder_started=processes.started(holder) or 0,
-        store=f"unix:{directory}/{STORE}/store.sock",
+        store=stores.addresses(directory, options.store),
         topology=str(directory / "topology.yaml"),
         nodes=msgspec.convert(nodes, dict[str, state.NodeState]),
     )
@@ -160,11 +157,8 @@ def start_outside(lab: Lab, plan: Plan) -> None:
 
 
 def start_store(lab: Lab) -> None:
-    """The store's server, and the topology in it."""
-    directory = lab.directory / STORE
-    directory.mkdir(exist_ok=True)
-    listening = ["store", "run", "--detach", "--remote", lab.state.store]
-    command_line([*listening, "--directory", str(directory)], service=STORE)
+    """The store's servers, and the topology in them."""
+    stores.start(lab)
     apply(lab)
 
 
@@ -177,15 +171,6 @@ def apply(lab: Lab, topology: model.Topology | None = None) -> None:
             other.flush()
         path = other.name if topology else lab.state.topology
         command_line(["apply", "-f", path, "--store", lab.state.store], "nice")
-
-
-def command_line(arguments: list[str], *before: str, service: str = "") -> str:
-    """Run `onehop` as a user would: what it says; a failure is a LabError."""
-    command = [*before, onehop(), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(service))
-    if done.returncode:
-        raise LabError(done.stderr.strip() or f"{' '.join(command)}: failed")
-    return done.stdout
 
 
 def start_agents(lab: Lab, hosts: list[Host], stages: Stages) -> None:

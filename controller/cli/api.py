@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from onehop.controller.cli.options import StoreAddress
 from onehop.controller.cli.output import CommandError, Json, print_json
-from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 
 app = typer.Typer(help="Serve the REST API.")

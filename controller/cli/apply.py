@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from onehop.controller.cli.objects import Timeout, opened, words
+from onehop.controller.cli.options import StoreAddress
 from onehop.controller.cli.output import InputError, Json, print_json, print_step
-from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import Resource, Topology, dump, load
 from onehop.engine.model.values import fields_of

@@ -14,8 +14,8 @@ from onehop.controller.cli.objects import (
     complete_name,
     opened,
 )
+from onehop.controller.cli.options import StoreAddress
 from onehop.controller.cli.output import InputError, Json, print_step
-from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 
 create_app = typer.Typer()

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from onehop.controller.cli.objects import Timeout, complete_host, complete_port, opened
+from onehop.controller.cli.options import StoreAddress
 from onehop.controller.cli.output import Json, print_step
-from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 
 app = typer.Typer(help="Bind ports to interfaces of hosts.", no_args_is_help=True)

@@ -23,8 +23,8 @@ from onehop.controller.cli.objects import (
     words,
     yaml_of,
 )
+from onehop.controller.cli.options import StoreAddress
 from onehop.controller.cli.output import Json, print_json
-from onehop.controller.cli.store import StoreAddress
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import KINDS, STATE
 

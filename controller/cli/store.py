@@ -10,20 +10,14 @@ from typing import Annotated
 
 import typer
 
+from onehop.controller.cli.cluster import app as cluster_app
+from onehop.controller.cli.options import Directory, StoreAddress
 from onehop.controller.cli.output import Json, print_json
 from onehop.controller.store.server import DEFAULT_DIRECTORY, DEFAULT_REMOTE
 
 app = typer.Typer(help="Run the store, show what it holds.", no_args_is_help=True)
+app.add_typer(cluster_app, name="cluster")
 
-StoreAddress = Annotated[
-    str,
-    typer.Option(
-        "--store", envvar="ONEHOP_STORE", help="Where the store is: unix:PATH, tcp:ADDRESS:PORT."
-    ),
-]
-Directory = Annotated[
-    pathlib.Path, typer.Option("--directory", help="Where the server keeps its files.")
-]
 Remotes = Annotated[
     list[str],
     typer.Option(

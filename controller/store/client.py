@@ -5,13 +5,15 @@ Works in plain Python and under eventlet's monkey patching, with the same calls.
 1. A step leads from one committed state of the store to a later one and never shows half a
    transaction.  What was missed while the connection was down comes as one step when it is back.
 2. `run`, `put` and `remove` never block; `wait`, `apply` and `change` block the caller alone.
-3. `apply` and `change` are all or nothing, and two of them never mix.
+3. `apply` and `change` are all or nothing, and two of them never mix.  When the connection is
+   lost in the midst of one, it is found out whether it happened, so that it happens once.
 """
 
 from __future__ import annotations
 
 import select
 import time
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -41,6 +43,7 @@ from onehop.engine.model.index import Index
 __all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
 
 
+LAST_CHANGES = 64  # whose names are kept: more than happen while a client looks for a server
 ROW_S = 0.002  # that a change may take longer for each row of it
 Held = Mapping[Ident, Resource]  # by kind and name
 Decide = Callable[[Index], Step]  # knows what is stated
@@ -172,13 +175,17 @@ class Store:
 
     def _commit(self, wanted: Callable[[], Step], timeout_s: float) -> Step:
         started, deadline = None, time.monotonic() + timeout_s
+        tried: tuple[str, Step] | None = None  # whose outcome is not known for sure
         while True:
             self._until(lambda: self.connected, deadline, "does not answer")
+            if tried and tried[0] in self._last_changes().values():
+                return tried[1]
             step = wanted()
             if started is None:  # our own work is not the store's delay
                 started = time.monotonic()
                 deadline = started + timeout_s + ROW_S * (len(step.put) + len(step.remove))
-            if self._replace(step, deadline):
+            tried = (uuid.uuid4().hex[:16], step)
+            if self._replace(step, tried[0], deadline):
                 return step
             self._turn(deadline, "is busy with others", at_most_s=0.05)
 
@@ -196,13 +203,13 @@ class Store:
         keyed = ((i, r) for i, r in self.held.items() if isinstance(r, Bridge | Port))
         return {ident: resource.tunnel_key for ident, resource in keyed}
 
-    def _replace(self, step: Step, deadline: float) -> bool:
+    def _replace(self, step: Step, change: str, deadline: float) -> bool:
         """Commit `step`; False: somebody else was faster, or the connection was lost."""
         if step == ([], []):
             return True
         transaction = Transaction(self._replica.idl)
         self._write(transaction, step)
-        self._count_revision(transaction)
+        self._count_revision(transaction, change)
         while (status := transaction.commit()) == Transaction.INCOMPLETE:
             self._turn(deadline, "does not commit")
         if status == Transaction.ERROR:
@@ -234,20 +241,27 @@ class Store:
             row.name = resource.name
         return row
 
-    def _count_revision(self, transaction: Any) -> None:
-        """Let the transaction happen only when nobody has replaced the topology meanwhile."""
+    def _count_revision(self, transaction: Any, change: str) -> None:
+        """Let the transaction happen only when nobody has changed what is stated meanwhile."""
         rows = self._replica.idl.tables[REVISION].rows.values()
         held = [{"number": row.number} for row in rows]
         following: dict[str, Any] = {"op": "insert"}
         if held:
             following = {"op": "update", "where": []}
         number = held[0]["number"] + 1 if held else 1
+        changes = {**self._last_changes(), number: change}
+        last = ["map", [[n, name] for n, name in changes.items() if n > number - LAST_CHANGES]]
         for operation in (
             {"op": "wait", "where": [], "timeout": 0, "until": "==", "columns": ["number"],
              "rows": held},
-            {**following, "row": {"number": number}},
+            {**following, "row": {"number": number, "changes": last}},
         ):  # fmt: skip
             transaction.add_op({**operation, "table": REVISION})
+
+    def _last_changes(self) -> dict[int, str]:
+        """The names of the last changes, by their numbers."""
+        rows = self._replica.idl.tables[REVISION].rows.values()
+        return {number: name for row in rows for number, name in row.changes.items()}
 
     def _until(self, reached: Callable[[], bool], deadline: float, complaint: str) -> None:
         self._work()

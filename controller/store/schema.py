@@ -25,7 +25,14 @@ from onehop.engine.model.values import Field, fields_of, kinds_named_in
 
 DATABASE = "onehop"
 VERSION = "1.0.0"  # for people; a server goes by the checksum
-REVISION = "Revision"  # one row: how often the stated topology has been replaced
+# One row: how often what is stated has changed, and the names of the last changes by that number,
+# so that who lost the connection learns whether its change happened.
+REVISION = "Revision"
+MANY = {"min": 0, "max": "unlimited"}
+REVISION_COLUMNS = {
+    "number": {"type": "integer"},
+    "changes": {"type": {"key": "integer", "value": "string", **MANY}},
+}
 ATOMS = {str: "string", int: "integer", bool: "boolean", float: "real"}
 
 
@@ -68,7 +75,7 @@ def _named(field: Field, ref: str) -> Column:
 def schema() -> dict[str, Any]:
     """The whole schema, as ovsdb-tool takes it."""
     tables = {table_of(kind): _table(kind) for kind in KINDS.values()}
-    tables[REVISION] = {"columns": {"number": {"type": "integer"}}, "maxRows": 1, "isRoot": True}
+    tables[REVISION] = {"columns": REVISION_COLUMNS, "maxRows": 1, "isRoot": True}
     text = json.dumps(tables).encode()
     checksum = f"{zlib.crc32(text)} {len(text)}"
     return {"name": DATABASE, "version": VERSION, "cksum": checksum, "tables": tables}
@@ -85,9 +92,9 @@ def _table(kind: type[Resource]) -> dict[str, Any]:
 def _type(kind: type[Resource], column: Column) -> Any:
     field, base = column.field, _base(kind, column)
     if column.derived:
-        return {"key": base, "min": 0, "max": "unlimited"}
+        return {"key": base, **MANY}
     if field.many:
-        return {"key": "integer", "value": base, "min": 0, "max": "unlimited"}
+        return {"key": "integer", "value": base, **MANY}
     if field.optional or len(field.refs) > 1:
         return {"key": base, "min": 0, "max": 1}
     return {"key": base}

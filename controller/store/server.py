@@ -1,4 +1,4 @@
-"""The store's server: one `ovsdb-server` over one file, standalone.
+"""The store's server: one `ovsdb-server` over one file, alone or a member of a cluster.
 
 1. A server has a directory: the database, made when it is missing and converted when the schema
    has changed, its log, its pid file, its control socket.
@@ -35,7 +35,7 @@ def prepare(directory: pathlib.Path, remotes: Sequence[str]) -> list[str]:
     ends = [listening(remote) for remote in remotes]
     for place in (directory, *_socket_directories(remotes)):
         place.mkdir(parents=True, exist_ok=True)
-    _prepare_database(directory)
+    prepare_database(directory)
     return [
         find_program("ovsdb-server"),
         "--verbose=console:err",
@@ -43,7 +43,7 @@ def prepare(directory: pathlib.Path, remotes: Sequence[str]) -> list[str]:
         f"--log-file={directory / 'store.log'}",
         f"--unixctl={directory / 'store.ctl'}",
         *(f"--remote={address}" for address in ends),
-        str(_database(directory)),
+        str(database_of(directory)),
     ]
 
 
@@ -97,23 +97,44 @@ def _socket_directories(remotes: Iterable[str]) -> Iterable[pathlib.Path]:
     return [pathlib.Path(path).parent for path in paths]
 
 
-def _prepare_database(directory: pathlib.Path) -> None:
-    tool, database = find_program("ovsdb-tool"), str(_database(directory))
+def prepare_database(directory: pathlib.Path) -> None:
+    """Make a database where there is none; give one that nobody serves today's schema."""
+    database = database_of(directory)
+    directory.mkdir(parents=True, exist_ok=True)
     wanted = directory / "store.ovsschema"
     wanted.write_text(json.dumps(schema(), indent=1))
-    if not _database(directory).exists():
-        _run([tool, "create", database, str(wanted)])
-    elif _run([tool, "db-cksum", database]) != _run([tool, "schema-cksum", str(wanted)]):
-        if running(directory) is None:
-            _run([tool, "convert", database, str(wanted)])
+    if not database.exists():
+        run_program("ovsdb-tool", "create", str(database), str(wanted))
+    elif is_clustered(directory) or running(directory) is not None:
+        return  # a cluster is converted while it runs, see `cluster.upgrade`
+    elif _checksum("db", database) != _checksum("schema", wanted):
+        run_program("ovsdb-tool", "convert", str(database), str(wanted))
 
 
-def _database(directory: pathlib.Path) -> pathlib.Path:
-    return directory / f"{DATABASE}.db"
+def _checksum(what: str, file: pathlib.Path) -> str:
+    return run_program("ovsdb-tool", f"{what}-cksum", str(file))
+
+
+def is_clustered(directory: pathlib.Path) -> bool:
+    """Whether the database in a directory is a cluster's member."""
+    database = database_of(directory)
+    if not database.exists():
+        return False
+    with database.open("rb") as file:
+        return file.read(16).startswith(b"OVSDB CLUSTER")
+
+
+def database_of(directory: pathlib.Path) -> pathlib.Path:
+    return directory.resolve() / f"{DATABASE}.db"
 
 
 def _pid_file(directory: pathlib.Path) -> pathlib.Path:
     return directory / "store.pid"
+
+
+def run_program(name: str, *arguments: str) -> str:
+    """Run a program of Open vSwitch and return what it prints."""
+    return _run([find_program(name), *arguments])
 
 
 def _run(command: list[str]) -> str:
