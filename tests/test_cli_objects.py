@@ -127,6 +127,7 @@ def test_what_is_not_there_cannot_be_shown() -> None:
 def test_yaml_is_what_a_file_holds() -> None:
     assert printed("get", "host", "c1", "-o", "yaml") == (
         "hosts:\n- name: c1\n  tunnel_address: 10.9.0.1\n  drain: false\n  registered: false\n"
+        "  tenant: ''\n  shared: false\n"
     )
 
 
@@ -218,7 +219,8 @@ def test_every_mistake_is_told_and_nothing_is_made() -> None:
     assert refused("create", "port", "new", "mac=zz", "x=1", "addresses=10.0.0,::1") == [
         "onehop: port 'new': x: unknown field; there are name, device, mac, addresses, mtu, "
         "peer, host, interface, admin_state_up, tunnel_key, inbound_filter, "
-        "outbound_filter, security_groups, port_security, allowed_address_pairs",
+        "outbound_filter, security_groups, port_security, allowed_address_pairs, tenant, "
+        "shared",
         "onehop: port 'new': device: is missing",
         "onehop: port 'new': mac: 'zz' is not right: expected a MAC address like "
         "02:00:00:00:00:01",

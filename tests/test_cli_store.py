@@ -82,7 +82,7 @@ def test_a_file_with_mistakes_is_bad_input_with_a_line_for_each(remote: str) -> 
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [
         "onehop: bridge 'nett': x: unknown field; there are name, admin_state_up, tunnel_key, "
-        "inbound_filter, outbound_filter",
+        "inbound_filter, outbound_filter, tenant, shared",
         "onehop: port 'vm': device: there is no bridge or router 'net'",
     ]
 

@@ -78,7 +78,7 @@ def print_table(kind: type[Resource], found: Sequence[Resource], held: Held | No
     """Print objects as a table, without the columns in which nothing stands."""
     from onehop.controller.health import health
 
-    rows = [{name: words(getattr(r, name)) for name in columns(kind)} for r in found]
+    rows = [{name: _cell(name, getattr(r, name)) for name in columns(kind)} for r in found]
     for row, resource in zip(rows, found, strict=True):
         row["health"] = str(health(resource, held or {}) or "")
     heads = [*columns(kind), "health"]
@@ -86,6 +86,10 @@ def print_table(kind: type[Resource], found: Sequence[Resource], held: Held | No
     print_rows(shown, ([row[name] for name in shown] for row in rows))
     if not found:
         typer.echo(f"there is no {kind.KIND}", err=True)
+
+
+def _cell(name: str, value: Any) -> str:
+    return words(value or None) if name == "shared" else words(value)
 
 
 def print_rows(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
