@@ -15,7 +15,7 @@ import msgspec
 from onehop.engine import model
 
 Ident = tuple[str, str]
-NETS = ("10.0.0", "10.0.1", "192.0.2")
+NETS = ("10.0.0", "10.0.1", "192.0.2", "169.254.9")
 KINDS = list(model.STATED)
 KINDS += [model.Port] * 9 + [model.Chain] * 3 + [model.FloatingIp, model.Vip, model.PoolMember]
 
@@ -169,7 +169,9 @@ def _monitor(crowd: Crowd) -> model.Resource:
 
 
 def _pool(crowd: Crowd) -> model.Resource:
-    return model.Pool(name=crowd.named("l"), monitor=crowd.seldom(crowd.known("health_monitor")))
+    return model.Pool(
+        name=crowd.named("l"), monitor=crowd.one(None, crowd.known("health_monitor"))
+    )
 
 
 def _member(crowd: Crowd) -> model.Resource:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator
 from typing import Any
 
+from onehop.engine.model.monitors import NETWORKS
 from onehop.engine.model.resources import (
     BgpNetwork,
     BgpPeer,
@@ -47,6 +48,10 @@ def _bridge(bridge: Bridge) -> Keys:
 
 
 def _port(port: Port) -> Keys:
+    networks = [read_interface(text).network for text in port.addresses]
+    if any(one.version == taken.version and one.overlaps(taken)
+           for one in networks for taken in NETWORKS):  # fmt: skip
+        yield "among monitors", port.device
     for text in port.addresses:
         packed = read_interface(text).ip.packed
         yield "address", packed

@@ -24,6 +24,8 @@ from onehop.engine.model.resources import (
     BgpPeer,
     Chain,
     FloatingIp,
+    HealthMonitor,
+    Pool,
     PoolMember,
     Port,
     Resource,
@@ -36,7 +38,13 @@ from onehop.engine.model.texts import read_address, read_interface
 
 DEVICES = ("bridge", "router")
 FILTERS = ("inbound_filter", "outbound_filter")
-SHARED = ("names", "address", "mtu", "member")  # the keys that any number may have
+SHARED = (
+    "names",
+    "address",
+    "mtu",
+    "member",
+    "among monitors",
+)  # the keys that any number may have
 OWNERSHIP = ("tenant", "shared")
 PLACE = ("device", "peer", "host", "addresses", "mac")  # of a port: what its domain sees of it
 
@@ -136,12 +144,28 @@ class Nearby:
         return isinstance(found, Chain) and next(snat_ranges(found), None) is not None
 
     def _vip(self, vip: Vip, other: Vip | None) -> Idents:
+        yield from self._asked_from(vip.pool)
         yield from self._index.users(("pool", vip.pool), "pool_member")
         for ident in self._index.having("member", read_address(vip.address).packed):
             member = self._index[ident]
             assert isinstance(member, PoolMember)
             if any(self._router_of(user) == vip.router for user in self._vips(member.pool)):
                 yield ident
+
+    def _member(self, member: PoolMember, other: PoolMember | None) -> Idents:
+        yield from self._asked_from(member.pool)
+
+    def _pool(self, pool: Pool, other: Pool | None) -> Idents:
+        yield from self._asked_from(pool.name)
+
+    def _monitor(self, monitor: HealthMonitor, other: HealthMonitor | None) -> Idents:
+        for _, pool in self._index.users(("health_monitor", monitor.name), "pool"):
+            yield from self._asked_from(pool)
+
+    def _asked_from(self, pool: str) -> Idents:
+        """The ports in the way of the monitor that asks a pool's members."""
+        for vip in self._vips(pool):
+            yield from self._index.having("among monitors", self._router_of(vip))
 
     def _subnet(self, subnet: Subnet, other: Subnet | None) -> Idents:
         yield from self._index.users(("bridge", subnet.bridge), "subnet")
@@ -159,7 +183,8 @@ class Nearby:
                     )
 
     LOOKS: dict[type[Resource], Callable[[Nearby, Any, Any], Idents]] = {
-        Port: _port, Router: _router, Chain: _chain, Vip: _vip, Subnet: _subnet,
+        Port: _port, Router: _router, Chain: _chain, Vip: _vip, Subnet: _subnet, Pool: _pool,
+        PoolMember: _member, HealthMonitor: _monitor,
     }  # fmt: skip
 
     # What their verdicts depend on.
@@ -175,6 +200,18 @@ class Nearby:
     def _of_port(self, port: Port) -> Idents:
         yield from self._of_domain(self._domains.of_port(port))
         yield from ((kind, port.device) for kind in DEVICES)
+        if ("port", port.name) in self._index.having("among monitors", port.device):
+            yield from self._monitors_at(port.device)
+
+    def _monitors_at(self, router: str) -> Idents:
+        """What makes the monitors of a router: pools, their VIPs at all routers, their members."""
+        for ident in self._index.users(("router", router), "vip"):
+            vip = self._index[ident]
+            assert isinstance(vip, Vip)
+            yield "pool", vip.pool
+            yield from self._index.users(("pool", vip.pool), "vip", "pool_member")
+            pool = self._index.get(("pool", vip.pool))
+            yield from [("health_monitor", getattr(pool, "monitor", None) or "")]
 
     def _of_domain(self, domain: Skeleton) -> Idents:
         yield from (("port", name) for name in domain.ports)
