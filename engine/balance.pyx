@@ -49,11 +49,15 @@ cdef int balance(Walk* walk, idx_t router) noexcept nogil:
 
 
 cdef void balance_back(Walk* walk, idx_t router) noexcept nogil:
-    """Only a member's packets can be answers."""
+    """Only a member's packets can be answers; errors about one may be a router's."""
     cdef const Device* device = &walk.topo.devices[router]
     cdef const Node* node
     cdef uint32_t bits
     if device.n_vips == 0:
+        return
+    if is_icmp_error(walk):
+        if translate_quoted(walk, device.tag, REVERSE_DNAT, BALANCED) == N_DONE:
+            walk.is_diverted = ANSWERED
         return
     node = trie_descend(
         &device.members4 if is4(walk) else &device.members6, walk.pkt.key.ip_src, &bits)

@@ -14,7 +14,7 @@ from onehop.engine.model import LearnedMac, LearnedRoute, Neighbor, Port, Resour
 Key = tuple[Any, ...]  # ("mac", bridge, vlan, mac), …
 T = TypeVar("T")
 
-ORDER_OF_KINDS = {"local": 0, "broadcast": 1}  # before all others at the same prefix
+ORDER_OF_KINDS = {"local": 0, "broadcast": 1, "pool": 2}  # before all others at a prefix
 
 
 class HostFact(NamedTuple):
@@ -111,7 +111,7 @@ def one_route(
     gateway: bytes = b"",
 ) -> frozenset[RouteFact]:
     """One route, as a set: sources that state the same route speak of one."""
-    order = ORDER_OF_KINDS.get(kind, 2)
+    order = ORDER_OF_KINDS.get(kind, len(ORDER_OF_KINDS))
     name = f"{port} {gateway.hex()}"
     return frozenset([RouteFact(-source_bits, source, order, weight, kind, port, gateway, name)])
 
@@ -136,6 +136,10 @@ def about_prefix(router: str, text: str) -> Key:
 def addresses_of(port: Port) -> tuple[tuple[bytes, int], ...]:
     found = map(ip_interface, port.addresses)
     return tuple((address.packed, address.network.prefixlen) for address in found)
+
+
+def networks_of(port: Port) -> tuple[IPv4Network | IPv6Network, ...]:
+    return tuple(ip_interface(text).network for text in port.addresses)
 
 
 def is_exterior(port: Port) -> bool:

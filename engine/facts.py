@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_interface
+from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any, TypeVar
 
 from onehop.engine.fact import (
@@ -30,6 +30,7 @@ from onehop.engine.fact import (
     is_exterior,
     learned_routes,
     mac_bytes,
+    networks_of,
     one_route,
     owner_of,
     port_of,
@@ -60,6 +61,7 @@ from onehop.engine.model import (
     Vip,
     router_mac,
 )
+from onehop.engine.reach import Reach
 from onehop.engine.subnets import link_local, say_leases, say_subnet
 from onehop.engine.translations import say_member, say_translation
 
@@ -68,6 +70,8 @@ R = TypeVar("R", bound=Resource)
 
 ANY_VLAN = 0xFFFF
 NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
+POOLS = "pools"  # a source: what a router translates sources to
+FEW_BITS = 8  # of a pool, whose addresses are known one by one
 TRANSLATING = (FloatingIp.KIND, NatBlock.KIND, Vip.KIND)
 SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
 
@@ -85,6 +89,7 @@ class Facts:
         self._subnets: dict[str, set[str]] = defaultdict(set)  # bridge -> its subnets
         self._pools: dict[str, set[Source]] = defaultdict(set)  # pool -> its members
         self._dead: set[str] = set()
+        self._reach = Reach()
 
     def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
         """Apply the changes; return the facts that are new, different, or None: gone."""
@@ -127,6 +132,7 @@ class Facts:
 
     def _note(self, key: tuple[str, str], new: Resource) -> None:
         self.resources[key] = new
+        self._reach.note(new)
         if isinstance(new, Port):
             self._members[new.device].add(new.name)
             if new.peer:
@@ -140,6 +146,7 @@ class Facts:
 
     def _forget(self, key: tuple[str, str], old: Resource) -> None:
         del self.resources[key]
+        self._reach.forget(old)
         if isinstance(old, Port):
             discard(self._members, old.device, old.name)
             if old.peer:
@@ -153,8 +160,11 @@ class Facts:
 
     def _touched_by(self, resource: Resource | None) -> set[Source]:
         match resource:
-            case Host() | Route() | AddressGroup() | Chain() | PortGroup() | SecurityGroup():
+            case Host() | Route() | AddressGroup() | PortGroup() | SecurityGroup():
                 return {(resource.KIND, resource.name)}
+            case Chain():
+                devices = self._reach.devices(resource)
+                return {(resource.KIND, resource.name)} | {(POOLS, name) for name in devices}
             case FloatingIp() | NatBlock() | PoolMember() | Vip():
                 return {(resource.KIND, resource.name)}
             case Pool():
@@ -167,7 +177,8 @@ class Facts:
                 return {("port", resource.port)}
             case Bridge() | Router():
                 ports = self._members.get(resource.name, set())
-                return {("device", resource.name)} | self._touched_around(ports)
+                here = {("device", resource.name), (POOLS, resource.name)}
+                return here | self._touched_around(ports)
             case Port():
                 return self._touched_around(self._near(resource.name))
             case Subnet():
@@ -179,7 +190,9 @@ class Facts:
         """What depends on these ports, on their links, and on who is seen there."""
         near = {name for port in ports for name in self._near(port)}
         rows = {key for name in near for key in self._rows.get(name, ())}
-        return {("port", name) for name in near} | rows
+        devices = {port.device for name in near if (port := self.get(Port, name))}
+        rows |= {key for name in devices for key in self._reach.virtual(name)}
+        return {("port", name) for name in near} | rows | {(POOLS, name) for name in devices}
 
     def _near(self, name: str) -> set[str]:
         """The port, and those that its link may depend on."""
@@ -237,6 +250,9 @@ class Facts:
             yield from say_subnet(subnet)
         elif kind in TRANSLATING:
             yield from say_translation(self.resources.get(source))
+            yield from self._say_virtual(self.resources.get(source))
+        elif kind == POOLS and self.get(Router, name):
+            yield from self._say_pools(name)
         elif kind in NAMED:
             yield from say_named(self.resources.get(source))
         elif kind in SEEN:
@@ -321,6 +337,30 @@ class Facts:
         if peer and isinstance(self.device(peer.device), Router):
             for ip, _ in addresses_of(peer):
                 yield ("neighbor", place, ip), NeighborFact(False, mac_bytes(router_mac(peer)))
+
+    def _say_virtual(self, resource: Resource | None) -> Iterator[tuple[Key, Any]]:
+        """A floating IP or a VIP: who is beside the router knows it as the router's."""
+        if isinstance(resource, FloatingIp | Vip) and self.get(Router, resource.router):
+            address = ip_address(resource.address)
+            yield from self._say_beside(resource.router, address.packed)
+
+    def _say_pools(self, router: str) -> Iterator[tuple[Key, Any]]:
+        """What a router translates sources to is its own."""
+        for packed, length in sorted(self._reach.pools(router)):
+            yield ("prefix", router, packed, length), one_route("pool")
+            if len(packed) * 8 - length <= FEW_BITS:
+                network = ip_network((packed, length))
+                for address in network:
+                    yield from self._say_beside(router, address.packed)
+
+    def _say_beside(self, router: str, ip: bytes) -> Iterator[tuple[Key, Any]]:
+        for name in sorted(self._members.get(router, ())):
+            port = self.get(Port, name)
+            peer = self.link(port) if port else None
+            if port and peer and any(ip_address(ip) in net for net in networks_of(port)):
+                is_bridge = isinstance(self.device(peer.device), Bridge)
+                place = ("device", peer.device) if is_bridge else self._place(peer, port)
+                yield ("neighbor", place, ip), NeighborFact(False, mac_bytes(router_mac(port)))
 
     def _say_seen(self, row: Resource | None) -> Iterator[tuple[Key, Any]]:
         """What a host found out, where it fits what is stated."""

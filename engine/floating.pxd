@@ -27,5 +27,6 @@ cdef bint come_back(Walk* walk, idx_t router) noexcept nogil
 cdef int depart(Walk* walk, idx_t router, idx_t port) noexcept nogil
 # Whether `snat` is not for this packet: a floating IP or a VIP is, or will be, its source.
 cdef bint is_spoken_for(Walk* walk, idx_t router, idx_t out_port) noexcept nogil
-# Whether the router answers for the address (of a VIP, too), as for its own, on the port's link.
+# Whether the router answers for the address (of a VIP or a pool, too), as for its own, on the
+# port's link.
 cdef bint is_floating(Walk* walk, idx_t port, uint8_t family, const uint8_t* ip) noexcept nogil

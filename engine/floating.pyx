@@ -12,7 +12,7 @@ from onehop.engine.nat cimport (
 )
 from onehop.engine.packet cimport ETH_IPV4
 from onehop.engine.quoted cimport quoted_key, set_quoted_address
-from onehop.engine.route cimport Node, Trie, trie_descend
+from onehop.engine.route cimport ROUTE_POOL, Node, Trie, trie_above, trie_descend
 from onehop.engine.state cimport REVERSE_SNAT, StateKey
 from onehop.engine.topology cimport DEVICE_ROUTER, Device, Port
 from onehop.engine.walk cimport see_ip_dst, see_ip_src
@@ -156,9 +156,20 @@ cdef bint is_floating(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip
     if device.n_vips:
         if exactly(&device.vips4 if family == 4 else &device.vips6, ip, &bits) != NULL:
             return True
+    if is_pooled(device, family, ip):
+        return True
     if device.n_floating == 0:
         return False
     return exactly(&device.floating4 if family == 4 else &device.floating6, ip, &bits) != NULL
+
+
+cdef bint is_pooled(const Device* device, uint8_t family, const uint8_t* ip) noexcept nogil:
+    cdef uint32_t bits
+    cdef const Trie* trie = &device.routes4 if family == 4 else &device.routes6
+    cdef const Node* node = trie_descend(trie, ip, &bits)
+    if node.n_routes == 0:
+        node = trie_above(trie, node)
+    return node != NULL and node.n_routes > 0 and node.routes[0].kind == ROUTE_POOL
 
 
 # --- to look up

@@ -33,12 +33,15 @@ cdef int translate_source(
 ) noexcept nogil:
     cdef StateKey key
     cdef StateEntry made
-    cdef int done = find_old(walk, zone, SNAT, D_FORWARD, flags, &key)
+    cdef int done
+    if not has_family(walk, targets, n):
+        return N_PASSED
+    done = find_old(walk, zone, SNAT, D_FORWARD, flags, &key)
     if done != N_PASSED or key.kind == 0:
         return done
     if not has_ports(&key):
         return N_IMPOSSIBLE
-    if walk.is_crafted or not has_family(targets, n, key.family):
+    if walk.is_crafted:
         return N_PASSED
     if not choose_source(walk, &key, targets, n, &made):
         return N_NO_PORT
@@ -51,10 +54,13 @@ cdef int translate_destination(
 ) noexcept nogil:
     cdef StateKey key
     cdef StateEntry made
-    cdef int done = find_old(walk, zone, DNAT, D_FORWARD, flags, &key)
+    cdef int done
+    if not has_family(walk, targets, n):
+        return N_PASSED
+    done = find_old(walk, zone, DNAT, D_FORWARD, flags, &key)
     if done != N_PASSED or key.kind == 0:
         return done
-    if walk.is_crafted or not has_family(targets, n, key.family):
+    if walk.is_crafted:
         return N_PASSED
     if not choose_destination(walk, &key, targets, n, &made):
         return N_NO_PORT
@@ -107,10 +113,12 @@ cdef inline bint is_echo(const StateKey* key) noexcept nogil:
     return key.proto == (IP_ICMP if key.family == 4 else IP_ICMP6)
 
 
-cdef bint has_family(const Target* targets, uint32_t n, uint8_t family) noexcept nogil:
+cdef bint has_family(Walk* walk, const Target* targets, uint32_t n) noexcept nogil:
     cdef uint32_t i
+    if not is_ip(walk):
+        return False
     for i in range(n):
-        if targets[i].family == family:
+        if targets[i].family == family_of(walk):
             return True
     return False
 

@@ -7,8 +7,8 @@ from libc.string cimport memset
 from onehop.engine.cdefs cimport NONE, idx_t, tag_t, uint8_t
 from onehop.engine.layout cimport copy_bytes, ensure_tries, set_routes
 from onehop.engine.route cimport (
-    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, ROUTE_UNROUTABLE,
-    Route, Trie, trie_covering, trie_init, trie_set,
+    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_POOL, ROUTE_REJECT,
+    ROUTE_UNROUTABLE, Route, Trie, trie_covering, trie_init, trie_set,
 )
 from onehop.engine.topology cimport Device
 
@@ -16,7 +16,7 @@ from onehop.engine.names import hash_names
 
 ROUTE_KINDS = {
     "normal": ROUTE_NORMAL, "blackhole": ROUTE_BLACKHOLE, "reject": ROUTE_REJECT,
-    "local": ROUTE_LOCAL, "broadcast": ROUTE_BROADCAST,
+    "local": ROUTE_LOCAL, "broadcast": ROUTE_BROADCAST, "pool": ROUTE_POOL,
 }
 UNROUTABLE = (  # RFC 6890, RFC 4291
     "0.0.0.0/32", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4",

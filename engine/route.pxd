@@ -15,6 +15,7 @@ cdef enum RouteKind:
     ROUTE_LOCAL = 3
     ROUTE_BROADCAST = 4    # a subnet's first and last address
     ROUTE_UNROUTABLE = 5   # built in: loopback, multicast, link-local, ...
+    ROUTE_POOL = 6         # local, and answered for on the links of its subnet
 
 cdef struct Route:
     uint8_t kind

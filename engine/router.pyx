@@ -31,8 +31,8 @@ from onehop.engine.packet cimport (
 from onehop.engine.port cimport emit, leave
 from onehop.engine.reset cimport craft_tcp_reset
 from onehop.engine.route cimport (
-    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_REJECT, Node, Route, Trie,
-    trie_above, trie_descend,
+    ROUTE_BLACKHOLE, ROUTE_BROADCAST, ROUTE_LOCAL, ROUTE_NORMAL, ROUTE_POOL, ROUTE_REJECT, Node,
+    Route, Trie,     trie_above, trie_descend,
 )
 from onehop.engine.serve cimport renews, serve
 from onehop.engine.topology cimport Address, Device, Port
@@ -121,7 +121,7 @@ cdef int route(Walk* walk, idx_t router, idx_t in_port) noexcept nogil:
 
 
 cdef inline bint is_local(const Route* found) noexcept nogil:
-    return found != NULL and found.kind == ROUTE_LOCAL
+    return found != NULL and (found.kind == ROUTE_LOCAL or found.kind == ROUTE_POOL)
 
 
 cdef bint is_for_routers(Walk* walk, idx_t router) noexcept nogil:

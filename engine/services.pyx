@@ -145,7 +145,7 @@ cdef int fill_members(Members* pool, facts) except -1:
     cdef uint16_t* slots
     open_ones = [(f"{fact.address.hex()} {fact.port}", fact.weight, place)
                  for place, fact in enumerate(facts) if fact.is_open and fact.is_healthy]
-    shares = maglev.table([(name, weight) for name, weight, _ in open_ones])
+    shares = maglev.table([(name, weight) for name, weight, _ in open_ones], n)
     slots = <uint16_t*>calloc(len(shares) + 1, sizeof(uint16_t))
     if members == NULL or slots == NULL:
         free(members)

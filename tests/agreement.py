@@ -13,8 +13,10 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import frames
-from frames import ICMP, ICMPV6, NA, Frame, Ip
+from connections import key_of
+from frames import ICMP, ICMPV6, NA, SCTP, Frame, Ip
 from oracle import Copy, Outcome
+from oracle_nat import moved, quoted, with_ends
 from world import World
 
 from onehop.engine.effects import MacLearned
@@ -34,8 +36,11 @@ def _mismatch(world: World, packet: bytes, verdict: Verdict, right: Outcome) -> 
         right = _thinned(world, verdict, right)
     found = {
         "kind": (_kind(verdict.kind, verdict), _kind(right.kind, right)),
-        "copies": (_copies(world, packet, verdict.actions), right.copies),
-        "outputs": ({(o.port, o.packet) for o in verdict.outputs}, right.copies),
+        "copies": (_unsummed(_written(world, packet, verdict)), _unsummed(right.copies)),
+        "outputs": (
+            _unsummed({(o.port, o.packet) for o in verdict.outputs}),
+            _unsummed(right.copies),
+        ),
         "crafted": (_crafted(world, verdict), {(p, essence(d)) for p, d in right.crafted}),
         "learned": (_learned(verdict), right.learned),
         "awaited": (_awaited(verdict), right.awaited),
@@ -59,6 +64,32 @@ def _kind(kind: str, found: Verdict | Outcome) -> str:
     crafted = isinstance(found, Outcome) and found.crafted
     quiet = kind in ("drop", "consumed", "forward") and not sent and not crafted
     return "nothing" if quiet else kind
+
+
+def _unsummed(copies: Iterable[Copy]) -> set[Copy]:
+    """Without SCTP's checksums: over all the packet, they are tested by themselves."""
+    return {(port, _blank(frames.decode(data)).encode()) for port, data in copies}
+
+
+def _blank(frame: Frame) -> Frame:
+    ip = frame.body
+    if not isinstance(ip, Ip) or ip.is_later_fragment:
+        return frame
+    if ip.proto == SCTP and len(ip.payload) >= 12:
+        return frame.with_ip(payload=ip.payload[:8] + bytes(4) + ip.payload[12:])
+    inner = quoted(ip)
+    if inner is None or inner.proto != SCTP or len(inner.payload) < 12:
+        return frame
+    at = len(ip.payload) - len(inner.payload) + 8
+    return frame.with_ip(payload=ip.payload[:at] + bytes(4) + ip.payload[at + 4 :])
+
+
+def _written(world: World, packet: bytes, verdict: Verdict) -> set[Copy]:
+    """What comes out by the actions; of ICMP, what none can write is in the bytes sent."""
+    frame = frames.decode(packet)
+    if isinstance(frame.body, Ip) and frame.body.proto in (ICMP, ICMPV6) and not verdict.cacheable:
+        return {(o.port, o.packet) for o in verdict.outputs}
+    return _copies(world, packet, verdict.actions)
 
 
 def _copies(world: World, packet: bytes, actions: Iterable[Action]) -> set[Copy]:
@@ -91,6 +122,13 @@ def _step(frame: Frame, action: Action) -> Frame:
         case "dec_ttl":
             assert isinstance(frame.body, Ip)
             return frame.with_ip(ttl=frame.body.ttl - 1)
+        case "set_ip_src" | "set_ip_dst":
+            end = action.action.removeprefix("set_ip_")
+            return replace(frame, body=moved(frame.body, **{end: ip_address(action.value)}))
+        case "set_tp_src" | "set_tp_dst":
+            end = {"set_tp_src": "sport", "set_tp_dst": "dport"}[action.action]
+            ends = key_of("", frame.body)._replace(**{end: action.value})
+            return replace(frame, body=with_ends(frame.body, ends))
     raise AssertionError(f"unexpected action {action}")
 
 
@@ -111,6 +149,7 @@ def essence(data: bytes) -> Frame:
         return frame
     if ip.proto in (ICMP, ICMPV6):
         assert frames.checksum_is_right(ip), f"wrong ICMP checksum: {data.hex()}"
+    ip = _blank(frame).body
     plain = replace(ip, tos=0, ident=0, dont_fragment=False, flow_label=0)
     if ip.proto == ICMPV6 and ip.payload[0] == NA:
         plain = replace(plain, payload=ip.payload[:2] + bytes(6) + ip.payload[8:])

@@ -1,4 +1,4 @@
-"""Connections in plain Python: who spoke first, and who is answering.
+"""Connections in plain Python: who spoke first, who is answering, and what is translated.
 
 1. Written from behaviour.md.  A connection is that of one zone: the port, bridge or router whose
    filter asks; every zone remembers for itself.
@@ -33,11 +33,43 @@ class Key(NamedTuple):
         return Key(self.zone, self.proto, self.dst, self.dport, self.src, self.sport)
 
 
+class Translation(NamedTuple):
+    """What the packets of a connection are before and after it, at the zone of a device.
+
+    Its answers come as `after.back` and become `before.back`.
+    """
+
+    kind: str  # snat, dnat, hairpin, vip
+    before: Key
+    after: Key
+
+    @property
+    def is_of_source(self) -> bool:
+        return self.kind in ("snat", "hairpin")
+
+
+@dataclass
+class Notes:
+    """The translations that are known, and where sources with affinity went."""
+
+    known: set[Translation] = field(default_factory=set)
+    went: dict[tuple[str, Key], str] = field(default_factory=dict)  # VIP, source -> member
+
+    def add(self, others: Notes) -> None:
+        self.known |= others.known
+        self.went |= others.went
+
+    def clear(self) -> None:
+        self.known.clear()
+        self.went.clear()
+
+
 @dataclass
 class Memory:
     """Every connection that is known."""
 
     known: set[Key] = field(default_factory=set)
+    notes: Notes = field(default_factory=Notes)
 
     def direction(self, zone: str, frame: Frame, fresh: set[Key]) -> str | None:
         """FORWARD or RETURN; adds to `fresh` what begins here."""

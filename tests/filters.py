@@ -19,6 +19,7 @@ from onehop.engine import model
 from onehop.engine.model.texts import read_ether_type, read_ports, read_protocol
 
 FORWARD, RETURN = "forward", "return"
+TRANSLATIONS = ("snat", "dnat", "reverse_snat", "reverse_dnat")
 WITH_PORTS = (TCP, UDP, SCTP)
 OF_L4 = ("source_ports", "destination_ports", "icmp_type", "icmp_code")
 # What makes IPv6 work on a link: neighbor and router discovery (RFC 4861), multicast listeners
@@ -29,15 +30,16 @@ HOUSEKEEPING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sight:
-    """A packet at one filter, and what the rules may ask about it."""
+    """A packet at one filter, and what the rules may ask about it; rules may translate it."""
 
     frame: Frame
     in_port: str
     out_port: str | None
     passed: tuple[str, ...]  # devices, the one whose filter it is included
-    direction: Callable[[], str | None]  # of its connection; asking makes it tracked
+    direction: Callable[[Frame], str | None]  # of its connection; asking makes it tracked
+    translate: Callable[[model.Rule, Frame], Frame | None]  # None: passed over
 
 
 def run(world: World, chain: str | None, sight: Sight) -> str:
@@ -52,6 +54,14 @@ def _chain(world: World, name: str, sight: Sight) -> str | None:
     for rule in chain.rules if chain else ():
         if not all(_holds(world, rule, condition, sight) for condition in model.CONDITIONS):
             continue
+        if rule.action in TRANSLATIONS:
+            found = sight.translate(rule, sight.frame)
+            if found is None:
+                continue
+            sight.frame = found
+            if rule.then == "continue":
+                continue
+            return "accept" if rule.then == "accept" else None
         if rule.action == "return":
             return None
         if rule.action != "jump":
@@ -59,6 +69,15 @@ def _chain(world: World, name: str, sight: Sight) -> str | None:
         if found := _chain(world, rule.jump, sight):
             return found
     return None
+
+
+def translates(world: World, name: str | None) -> bool:
+    """Whether a chain has rules that translate, itself or by its jumps."""
+    chain = world.rows["chain"].get(name)
+    return any(
+        rule.action in TRANSLATIONS or (rule.jump and translates(world, rule.jump))
+        for rule in (chain.rules if chain else ())
+    )
 
 
 def _holds(world: World, rule: model.Rule, condition: str, sight: Sight) -> bool:
@@ -171,8 +190,8 @@ CONDITIONS: dict[str, Callable[[World, model.Rule, Sight], bool]] = {
     "icmp_code": lambda w, r, s: _nth(icmp(s.frame), 1) == r.icmp_code,
     "fragment": lambda w, r, s: _fragment(s.frame) == r.fragment,
     "vlan": lambda w, r, s: s.frame.vlan_id == r.vlan,
-    "forward_flow": lambda w, r, s: s.direction() == FORWARD,
-    "return_flow": lambda w, r, s: s.direction() == RETURN,
+    "forward_flow": lambda w, r, s: s.direction(s.frame) == FORWARD,
+    "return_flow": lambda w, r, s: s.direction(s.frame) == RETURN,
     "traversed_device": lambda w, r, s: r.traversed_device in s.passed,
 }
 
@@ -188,7 +207,7 @@ def groups(world: World, port: model.Port, way: str, sight: Sight) -> str:
         return "accept"
     if sight.frame.body.is_later_fragment:
         return "accept"  # worth nothing without the first, of which the groups decide
-    if not is_group(sight.frame.dst) and sight.direction() == RETURN:
+    if not is_group(sight.frame.dst) and sight.direction(sight.frame) == RETURN:
         return "accept"
     allowed = any(_allows(world, group, way, sight.frame) for group in found)
     return "accept" if allowed else "drop"

@@ -7,7 +7,7 @@ The engine is held against this.  Nothing here was taken from the engine.
 2. An outcome says where which bytes come out, not how they get there.
 3. A MAC is learned before the packet is forwarded, so an answer finds its way back.
 4. What the network itself sends passes no filter here; where it would meet one, an outcome is
-   `is_filtered`, and a part of what it sends is right too.
+   `is_filtered`, and a part of what it sends is right too. Errors are translated nevertheless.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from typing import Any
 
 import filters
 import frames
-from connections import Key, Memory
+import oracle_nat
+from connections import Key, Memory, Notes
 from filters import Sight
 from frames import ICMP, ICMPV6, NA, NO_MAC, NS, TCP, UDP, Address, Arp, Frame, Ip, is_group
+from oracle_balance import Balancer
+from oracle_nat import ImpossibleError, RefusedError, Translator
 from world import Hop, World
 
 from onehop.engine import model
@@ -54,6 +57,7 @@ class Outcome:
     is_hazy: bool = False  # a crafted packet met trouble of its own: only `kind` is certain
     is_filtered: bool = False  # a crafted packet met filters: some of `crafted` may be missing
     opened: set[Key] = field(default_factory=set)  # connections, if it is forwarded
+    made: Notes = field(default_factory=Notes)  # translations, if it is forwarded
 
 
 class Choices:
@@ -101,10 +105,14 @@ class Walk:
         self.fresh: dict[tuple[str, int, str], model.Port] = {}
         self.in_port = ""  # where it entered the device that it is at
         self.passed: tuple[str, ...] = ()  # devices
+        self.came: Frame | None = None  # as it entered that device
+        self.nat = Translator(world, memory.notes, self.out.made, choices.choose)
+        self.balancer = Balancer(self.nat)
 
     def run(self, in_port: str, frame: Frame) -> Outcome:
         port = self.world.port(in_port)
         if port is not None:
+            self.nat.host = port.host
             self.enter(port, frame, 0)
         if self.out.kind == "drop":
             self.out.kind = "consumed" if self.out.crafted else "drop"
@@ -120,17 +128,21 @@ class Walk:
         if passed >= MAX_DEVICES:
             self._end("loop")
             return
-        outer = self.in_port, self.passed
-        self.in_port = port.name
-        if self._may_enter(port, frame):
+        outer = self.in_port, self.passed, self.came, self.nat.diverted
+        self.in_port, self.came, self.nat.diverted = port.name, frame, ""
+        if entered := self._entered(port, frame):
             self.passed = (*self.passed, port.device)
             walk = self.at_bridge if self.world.bridge(port) else self.at_router
-            walk(port, frame, passed + 1)
-        self.in_port, self.passed = outer
+            walk(port, entered, passed + 1)
+        self.in_port, self.passed, self.came, self.nat.diverted = outer
 
     def leave(self, port: model.Port, frame: Frame, passed: int) -> None:
-        if not self.world.is_active(port) or not self._may_leave(port, frame):
+        if not self.world.is_active(port):
             return
+        left = self._left(port, frame)
+        if left is None:
+            return
+        frame = left
         if self.world.is_exterior(port):
             self.sink.add((port.name, frame.encode()))
         elif peer := self.world.peer(port):
@@ -140,8 +152,10 @@ class Walk:
         """Send a packet of our own making out of `port`."""
         outer, self.sink = self.sink, self.out.crafted
         self.depth += 1
+        was_crafted, self.nat.is_crafted = self.nat.is_crafted, True
         self.leave(port, frame, 0)
         self.depth -= 1
+        self.nat.is_crafted = was_crafted
         self.sink = outer
         self._end("consumed")
 
@@ -153,17 +167,18 @@ class Walk:
 
     # Filters
 
-    def _may_enter(self, port: model.Port, frame: Frame) -> bool:
+    def _entered(self, port: model.Port, frame: Frame) -> Frame | None:
+        """The packet behind the port's filters; None: they refuse it."""
         guarded = filters.is_guarded(self.world, port)
         if self.depth == 0 and guarded and filters.is_spoofed(port, frame):
-            return False
+            return None
         if not self._pass_groups(port, "egress", frame):
-            return False
-        return self._pass(port.inbound_filter, port.name, frame)
+            return None
+        return self._pass(port.inbound_filter, port.device, port.name, frame)
 
-    def _may_leave(self, port: model.Port, frame: Frame) -> bool:
-        accepts = self._pass(port.outbound_filter, port.name, frame, port.name)
-        return accepts and self._pass_groups(port, "ingress", frame)
+    def _left(self, port: model.Port, frame: Frame) -> Frame | None:
+        found = self._pass(port.outbound_filter, port.device, port.name, frame, port.name)
+        return found if found and self._pass_groups(port, "ingress", found) else None
 
     def _pass_groups(self, port: model.Port, way: str, frame: Frame) -> bool:
         if not self.world.is_exterior(port) or not port.security_groups:
@@ -171,24 +186,45 @@ class Walk:
         if self.depth:
             self.out.is_filtered = True
             return True
-        sight = self._sight(port.name, frame, None)
+        sight = self._sight(port.device, port.name, frame, None)
         return filters.groups(self.world, port, way, sight) == "accept"
 
-    def _pass(self, chain: str | None, zone: str, frame: Frame, out: str | None = None) -> bool:
-        """Whether the filter accepts; where it rejects, the sender is told."""
+    def _pass(
+        self, chain: str | None, device: str, zone: str, frame: Frame, out: str | None = None
+    ) -> Frame | None:
+        """The packet behind a filter; None: it is refused, with an answer where need be."""
+        if filters.translates(self.world, chain) and not self.is_flood:
+            ways = (("dnat", True), ("snat", False)) if out else (("snat", True), ("dnat", False))
+            if found := self.nat.error(device, ways, frame):
+                return found
         if self.depth:
-            self.out.is_filtered |= chain is not None
-            return True
-        found = filters.run(self.world, chain, self._sight(zone, frame, out))
-        if found == "reject" and not self.is_flood:
-            self._refuse(self.world.port(self.in_port), frame)
-        return found == "accept"
+            self._pass_crafted(chain, frame)
+            return frame
+        sight = self._sight(device, zone, frame, out)
+        try:
+            found = filters.run(self.world, chain, sight)
+        except RefusedError:
+            found = "refuse"
+        except ImpossibleError:
+            found = "drop"
+        if found == "refuse" or found == "reject" and not self.is_flood:
+            self._refuse(self.world.port(self.in_port), self.came)
+        return sight.frame if found == "accept" else None
 
-    def _sight(self, zone: str, frame: Frame, out_port: str | None) -> Sight:
-        def direction() -> str | None:
-            return self.memory.direction(zone, frame, self.out.opened)
+    def _pass_crafted(self, chain: str | None, frame: Frame) -> None:
+        """Which rules an answer meets is not looked at; where they translate, all is open."""
+        self.out.is_filtered |= chain is not None
+        is_error = isinstance(frame.body, Ip) and oracle_nat.is_error(frame.body)
+        self.out.is_hazy |= filters.translates(self.world, chain) and not is_error
 
-        return Sight(frame, self.in_port, out_port, self.passed, direction)
+    def _sight(self, device: str, zone: str, frame: Frame, out_port: str | None) -> Sight:
+        def direction(now: Frame) -> str | None:
+            return self.memory.direction(zone, now, self.out.opened)
+
+        def translate(rule: model.Rule, now: Frame) -> Frame | None:
+            return None if self.is_flood else self.nat.obey(rule, device, now, out_port)
+
+        return Sight(frame, self.in_port, out_port, self.passed, direction, translate)
 
     def _refuse(self, port: model.Port, frame: Frame) -> None:
         ip = frame.body
@@ -210,8 +246,10 @@ class Walk:
         if is_group(frame.src):
             return
         device = self.world.bridge(port)
-        if not self._pass(device.inbound_filter, device.name, frame):
+        passed_on = self._pass(device.inbound_filter, device.name, device.name, frame)
+        if passed_on is None:
             return
+        frame = passed_on
         self._learn(port, frame)
         if answer := self._bridge_answer(port, frame):
             self.craft(port, answer)
@@ -231,8 +269,9 @@ class Walk:
 
     def _out_of_bridge(self, port: model.Port, frame: Frame, passed: int) -> None:
         device = self.world.bridge(port)
-        if self._pass(device.outbound_filter, device.name, frame, port.name):
-            self.leave(port, frame, passed)
+        left = self._pass(device.outbound_filter, device.name, device.name, frame, port.name)
+        if left is not None:
+            self.leave(port, left, passed)
 
     def _learn(self, port: model.Port, frame: Frame) -> None:
         bridge, vlan, mac = port.device, frame.vlan_id, frame.src
@@ -280,7 +319,7 @@ class Walk:
         if not self.world.on_link(port, arp.spa):
             return
         self._meet(port, arp.spa, arp.sha)
-        if arp.op == 1 and arp.tpa in self._own(port):
+        if arp.op == 1 and arp.tpa in self._answered(port):
             self.craft(port, _answer(frame, arp.tpa, self.world.mac(port)))
 
     def _nd(self, port: model.Port, frame: Frame, ip: Ip) -> None:
@@ -290,11 +329,15 @@ class Walk:
             return
         if not ip.src.is_unspecified:
             self._meet(port, ip.src, _lladdr(ip, 1))
-        if target in self._own(port):
+        if target in self._answered(port):
             self.craft(port, _answer(frame, target, self.world.mac(port)))
 
     def _own(self, port: model.Port) -> set[Address]:
         return set(self.world._own(port, ""))
+
+    def _answered(self, port: model.Port) -> set[Address]:
+        """Its own addresses, and what the router translates of the port's subnets."""
+        return set(self.world._answered(port))
 
     def _meet(self, port: model.Port, address: Address, mac: str | None) -> None:
         if mac is None or is_group(mac) or mac == NO_MAC or address in self._own(port):
@@ -305,18 +348,56 @@ class Walk:
             self.out.neighbors.add((port.name, address, mac))
 
     def _ip(self, port: model.Port, frame: Frame, ip: Ip, passed: int) -> None:
-        router = port.device
-        if ip.dst in self.world.own_addresses(router):
-            self._deliver(port, frame, ip)
+        found = self._arrived(port, frame)
+        if found is None:
             return
-        device = self.world.router(port)
-        if not self._pass(device.inbound_filter, device.name, frame):
+        frame, is_hit = found
+        device, own = self.world.router(port), self.world.own_addresses(port.device)
+        if frame.body.dst in own and (back := self.nat.come_back(port.device, frame)):
+            frame, self.nat.diverted = back, "back"
+        if frame.body.dst in own and self._is_before_filters(device, frame):
+            self._deliver(port, self.came)
+            return
+        if not is_hit:
+            behind = self._pass(device.inbound_filter, device.name, device.name, frame)
+            if behind is None:
+                return
+            frame = behind
+        self._route(port, frame, passed)
+
+    def _arrived(self, port: model.Port, frame: Frame) -> tuple[Frame, bool] | None:
+        """Behind floating IPs and VIPs, and whether it is for a VIP; None: it is refused."""
+        if moved := self.nat.arrive(port.device, frame):
+            frame, self.nat.diverted = moved, "there"
+        try:
+            balanced = self.balancer.arrive(port.device, frame)
+        except RefusedError:
+            self._turn_away(port, self.came, self.came.body)
+            return None
+        if balanced is None:
+            return frame, False
+        self.nat.diverted = "there"
+        return balanced, True
+
+    def _is_before_filters(self, device: model.Router, frame: Frame) -> bool:
+        """A router is spoken to before its filters, unless they may translate to somebody else."""
+        ip = frame.body
+        if not filters.translates(self.world, device.inbound_filter):
+            return True
+        is_echo = ip.proto in (ICMP, ICMPV6) and not ip.is_fragment
+        return _is_nd(ip) or (is_echo and ip.payload[0] == ECHO[ip.version][0])
+
+    def _route(self, port: model.Port, frame: Frame, passed: int) -> None:
+        router, ip = port.device, frame.body
+        assert isinstance(ip, Ip)
+        if ip.dst in self.world.own_addresses(router):
+            self._deliver(port, self.came)
             return
         if _is_unroutable(ip) or self.world.is_subnet_broadcast(router, ip.dst):
             return
         best = self.world.routes(router, ip.src, ip.dst)
         if not best:
-            self._complain(port, frame, NET_UNREACHABLE)
+            self._complain(port, self.came, NET_UNREACHABLE)
             return
         self._follow(self.choices.choose(best), port, frame, passed)
 
@@ -324,11 +405,11 @@ class Walk:
         ip = frame.body
         assert isinstance(ip, Ip)
         if hop.type == "reject":
-            self._complain(port, frame, PROHIBITED)
+            self._complain(port, self.came, PROHIBITED)
         elif hop.type == "local":
-            self._deliver(port, frame, ip)
+            self._deliver(port, self.came)
         elif hop.type == "normal" and ip.ttl <= 1:
-            self._complain(port, frame, TIME_EXCEEDED)
+            self._complain(port, self.came, TIME_EXCEEDED)
         elif hop.type == "normal":
             self._forward(hop, port, frame, passed)
 
@@ -339,15 +420,16 @@ class Walk:
         if mtu is None or len(ip.encode()) <= mtu:
             return False
         if ip.version == 6 or ip.dont_fragment:
-            self._complain(port, frame, TOO_BIG, struct.pack("!I", mtu))
+            self._complain(port, self.came, TOO_BIG, struct.pack("!I", mtu))
         return True
 
     def _forward(self, hop: Hop, port: model.Port, frame: Frame, passed: int) -> None:
         assert isinstance(frame.body, Ip)
-        out, next_hop = self.world.port(hop.port), hop.gateway or frame.body.dst
-        device = self.world.router(out)
-        if not self._pass(device.outbound_filter, device.name, frame, out.name):
+        out = self.world.port(hop.port)
+        departed = self._departed(out, frame)
+        if departed is None:
             return
+        frame, next_hop = departed, hop.gateway or departed.body.dst
         if self._too_long(out, port, frame):
             return
         mac = self.world.neighbor(out, next_hop)
@@ -357,6 +439,22 @@ class Walk:
         ip = replace(frame.body, ttl=frame.body.ttl - 1)
         self.leave(out, replace(frame, src=self.world.mac(out), dst=mac, body=ip), passed)
 
+    def _departed(self, out: model.Port, frame: Frame) -> Frame | None:
+        """Behind the load balancer, the outbound filter and floating IPs; None: it is refused."""
+        device = self.world.router(out)
+        if answer := self.balancer.depart(device.name, frame):
+            frame, self.nat.diverted = answer, "answered"
+        behind = self._pass(device.outbound_filter, device.name, device.name, frame, out.name)
+        if behind is None:
+            return None
+        try:
+            return self.nat.depart(device.name, out, behind)
+        except RefusedError:
+            self._refuse(self.world.port(self.in_port), self.came)
+        except ImpossibleError:
+            pass
+        return None
+
     def _ask(self, out: model.Port, wanted: Address) -> None:
         if self.depth == 0:
             self.out.awaited = (out.name, wanted)
@@ -365,7 +463,9 @@ class Walk:
         if own is not None and self.depth == 0:
             self.craft(out, frames.solicit(self.world.mac(out), own, wanted))
 
-    def _deliver(self, port: model.Port, frame: Frame, ip: Ip) -> None:
+    def _deliver(self, port: model.Port, frame: Frame) -> None:
+        ip = frame.body
+        assert isinstance(ip, Ip)
         if ip.proto in (TCP, UDP):
             self._turn_away(port, frame, ip)
             return

@@ -25,6 +25,9 @@ from translations import (
 
 from onehop.engine import model
 
+VIP = model.Vip(
+    name="www", router="edge", address="10.0.0.77", port=80, protocol="tcp", pool="web"
+)
 FLOATING = {4: ("203.0.113.50", "203.0.113.51"), 6: ("2001:db8::50", "2001:db8::51")}
 PROTOCOLS = [(4, UDP), (4, TCP), (4, ICMP), (6, UDP), (6, TCP), (6, ICMPV6)]
 
@@ -149,3 +152,21 @@ def test_stating_one_changes_what_flows_through_the_router_depend_on() -> None:
     assert set(net.topology.update([], [(row.KIND, row.name)])) & set(verdict.tag_ids)
     again = net.from_machine(0, packet_of(UDP, VM[4][0], OUTSIDE[4]))
     assert str(only(again)[1].src) == translations.PUBLIC[4]
+
+
+@pytest.mark.parametrize("row", [floating(4, "10.0.0.77", 0), VIP])
+def test_another_router_on_the_link_knows_where_it_is(row: model.Resource) -> None:
+    rows = [
+        *resources(), row, model.Pool(name="web"), model.Router(name="second"),
+        *translations.attach("net", "second", "10.0.0.2/24"), model.Bridge(name="far"),
+        *translations.attach("far", "second", "10.0.9.1/24"),
+        translations.machine(9, "far", "10.0.9.9/24"),
+        model.Host(name="h9", tunnel_address="172.31.0.99"),
+    ]  # fmt: skip
+    net = Edge(rows)
+    assert net.topology.neighbor("second-net", "10.0.0.77") == net.mac_of("edge-net")
+    asked = translations.networks.who_has(translations.mac(1), VM[4][1], "10.0.0.77")
+    ((port, _),) = translations.networks.answers(net.send("vm1", asked))
+    assert port == "vm1"
+    net.topology.update([], [(row.KIND, row.name)])
+    assert net.topology.neighbor("second-net", "10.0.0.77") is None

@@ -9,11 +9,13 @@ import frames
 import pytest
 import translations
 from frames import ICMP, ICMPV6, TCP, UDP, Ip
+from networks import answers
 from translations import (
     OUTSIDE,
     PORTS,
     PUBLIC,
     SERVICE,
+    UPSTREAM,
     VM,
     Edge,
     answer_to,
@@ -26,6 +28,7 @@ from translations import (
 )  # fmt: skip
 
 from onehop.engine import model
+from onehop.engine.model.rules.conditions import LOOKS
 
 PROTOCOLS = [(4, UDP), (4, TCP), (4, ICMP), (6, UDP), (6, TCP), (6, ICMPV6)]
 
@@ -234,3 +237,68 @@ def test_an_echo_to_the_routers_own_address_is_answered_with_the_right_identifie
     ((port, frame),) = translations.networks.answers(verdict)
     assert (port, ports_of(frame.body)[0]) == ("vm0", 7)
     assert ip_address("10.0.0.1") == frame.body.src
+
+
+@pytest.mark.parametrize("proto", [UDP, 47])
+def test_a_rule_of_one_family_leaves_what_has_no_port_of_the_other_alone(proto: int) -> None:
+    rows = [row for row in resources() if row.name != "out"]
+    only4 = model.Rule(action="snat", targets=(translations.target(PUBLIC[4]),))
+    net = Edge([*rows, model.Chain(name="out", rules=(only4,))])
+    ends = Ip(ip_address(VM[6][0]), ip_address(OUTSIDE[6]), proto, payload=bytes(16))
+    chain = bytes([UDP, 0]) + (100 << 3).to_bytes(2, "big") + bytes(4)
+    later = replace(ends, offset=100, options=chain, next_header=44)
+    _, seen = only(net.from_machine(0, later if proto == UDP else ends))
+    assert str(seen.src) == VM[6][0]
+
+
+def test_one_rule_may_have_targets_of_both_families() -> None:
+    both = model.Rule(
+        action="snat",
+        out_ports=("up1", "up2"),
+        targets=(translations.target(PUBLIC[4]), translations.target(PUBLIC[6])),
+    )
+    assert not [fault for look in LOOKS for fault in look(both)]
+    rows = [row for row in resources() if row.name != "out"]
+    net = Edge([*rows, model.Chain(name="out", rules=(both,))])
+    for version in (4, 6):
+        _, seen = only(net.from_machine(0, packet_of(UDP, VM[version][0], OUTSIDE[version])))
+        assert str(seen.src) == PUBLIC[version]
+
+
+@pytest.mark.parametrize("address", ["10.56.1.77", "fd00:56:1::77"])
+def test_the_router_answers_for_its_pool_on_the_links_of_its_subnet(address: str) -> None:
+    own = ip_address(f"{address[:-2]}1")
+    net = with_pool(address)
+    ((port, frame),) = answers(net.send("up1", frames.solicit(UPSTREAM, own, ip_address(address))))
+    assert (port, frame.src) == ("up1", net.mac_of("up1"))
+    elsewhere = frames.solicit(UPSTREAM, own, ip_address(address))
+    assert not answers(net.send("up2", elsewhere))
+
+
+def test_what_comes_to_the_pool_uninvited_is_refused_by_the_router() -> None:
+    net = with_pool("203.0.113.1")
+    verdict = net.from_outside(1, packet_of(TCP, OUTSIDE[4], "203.0.113.1"))
+    ((port, frame),) = answers(verdict)
+    assert (verdict.kind, port, frame.body.proto) == ("consumed", "up1", TCP)
+    ((_, frame),) = answers(net.from_outside(1, packet_of(ICMP, OUTSIDE[4], "203.0.113.1")))
+    assert frame.body.payload[0] == 0
+
+
+def test_a_pool_is_the_routers_as_long_as_a_filter_of_its_says_so() -> None:
+    net = with_pool("203.0.113.1")
+    sent = packet_of(UDP, OUTSIDE[4], "203.0.113.1")
+    assert answers(net.from_outside(1, sent))
+    jump = model.Rule(action="jump", jump="out")
+    edge = model.Router(name="edge", inbound_filter="in", outbound_filter="first")
+    net.topology.update([model.Chain(name="first", rules=(jump,)), edge])
+    assert net.from_outside(1, sent).reason == "for the router itself"
+    net.topology.update([model.Chain(name="first", rules=())])
+    assert net.from_outside(1, sent).reason != "for the router itself"
+
+
+def with_pool(address: str) -> Edge:
+    rows = [row for row in resources() if row.name != "out"]
+    rule = model.Rule(
+        action="snat", out_ports=("up1", "up2"), targets=(translations.target(address),)
+    )
+    return Edge([*rows, model.Chain(name="out", rules=(rule,))])

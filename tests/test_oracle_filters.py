@@ -38,13 +38,16 @@ class Talk:
         self.now_s += pause_s
         if pause_s == AGE_S:
             self.memory.known.clear()
+            self.memory.notes.clear()
 
     def send(self, in_port: str, packet: bytes) -> Verdict:
         verdict = self.simulator.simulate(packet, in_port, self.now_ns)
         right = judge(self.world, in_port, packet, self.memory)
         if right:
             outcome = outcome_of(self.world, packet, verdict, right)
-            self.memory.known |= outcome.opened if verdict.kind == "forward" else set()
+            if verdict.kind == "forward":
+                self.memory.known |= outcome.opened
+                self.memory.notes.add(outcome.made)
         self.simulator.apply(verdict, self.now_ns)
         learn(self.world, in_port, verdict)
         self.heard += [(output.port, output.packet) for output in verdict.outputs]

@@ -69,15 +69,25 @@ def _some_address(scene: Scene, v6: bool) -> st.SearchStrategy[Address]:
 @st.composite
 def _some_mac(draw: st.DrawFn, scene: Scene, machine: Machine) -> str:
     """The MAC of a router beside the machine, of another machine, of nobody, of all."""
+    near = _routers_beside(scene, machine)
+    macs = [m.mac for m in scene.machines if m != machine]
+    anyone = [*macs, STRANGER, BROADCAST, "01:00:5e:00:00:09"]
+    return draw(st.sampled_from(near if near and not draw(seldom) else anyone))
+
+
+def router_mac_at(scene: Scene, machine: Machine) -> st.SearchStrategy[str]:
+    """The MAC of a router beside the machine, where there is one."""
+    return st.sampled_from(_routers_beside(scene, machine) or [STRANGER])
+
+
+def _routers_beside(scene: Scene, machine: Machine) -> list[str]:
     ports = {port.name: port for port in scene.topology.ports}
     device = ports[machine.port].device
     near = [model.router_mac(ports[machine.port])] if device.startswith("r") else []
     for port in scene.topology.ports:
         if port.peer and ports[port.peer].device.startswith("r") and port.device == device:
             near.append((ports[port.peer].mac or model.router_mac(ports[port.peer])).lower())
-    macs = [m.mac for m in scene.machines if m != machine]
-    anyone = [*macs, STRANGER, BROADCAST, "01:00:5e:00:00:09"]
-    return draw(st.sampled_from(near if near and not draw(seldom) else anyone))
+    return near
 
 
 @st.composite
@@ -120,7 +130,7 @@ def _ip(draw: st.DrawFn, src: Address, dst: Address) -> Ip:
     ip = Ip(src, dst, 0, ttl=ttl, tos=tos, ident=7, dont_fragment=df)
     ip = draw(st.sampled_from((_udp, _tcp, _sctp, _echo, _echo, _error, _bare)))(ip, draw)
     if draw(rarely):
-        return _fragment(ip, draw(st.booleans()))
+        return fragment(ip, draw(st.booleans()))
     if draw(rarely) and ip.version == 4:
         return replace(ip, options=b"\x94\x04\0\0")  # router alert (RFC 2113)
     return ip
@@ -159,7 +169,7 @@ def _bare(ip: Ip, draw: st.DrawFn) -> Ip:
     return replace(ip, proto=47, payload=b"\0\0\x08\0")
 
 
-def _fragment(ip: Ip, first: bool) -> Ip:
+def fragment(ip: Ip, first: bool) -> Ip:
     """One fragment of `ip`: the first, or a later one."""
     offset, body = (0, ip.payload[:24].ljust(24, b"\0")) if first else (185, b"the rest")
     if ip.version == 4:

@@ -149,13 +149,36 @@ class World:
         """The addresses that are stated behind a bridge's port: a router's or a machine's."""
         peer = self.peer(port)
         if peer is not None and self.router(peer) is not None:
-            return self._own(peer, self.mac(peer))
+            return self._answered(peer)
         if self.is_exterior(port) and port.mac:
             return self._own(port, port.mac.lower())
         return {}
 
     def _own(self, port: model.Port, mac: str) -> dict[Address, str]:
         return {ip_interface(text).ip: mac for text in port.addresses}
+
+    def _answered(self, port: model.Port) -> dict[Address, str]:
+        """What a router's port answers for: its addresses, and virtual ones in its subnets."""
+        virtual = self.virtual(port.device) | self.pooled(port.device)
+        found = {one: self.mac(port) for one in virtual if self.on_link(port, one)}
+        return found | self._own(port, self.mac(port))
+
+    def virtual(self, router: str) -> set[Address]:
+        """The floating IPs and the VIPs of a router."""
+        rows = (*self.all(model.FloatingIp), *self.all(model.Vip))
+        return {ip_address(row.address) for row in rows if row.router == router}
+
+    def pooled(self, router: str) -> set[Address]:
+        """What the router's filters, and its ports', translate sources to."""
+        holders = [*self.ports(router), *filter(None, [self.rows["router"].get(router)])]
+        names = [c for h in holders for c in (h.inbound_filter, h.outbound_filter) if c]
+        for name in names:
+            chain = self.rows["chain"].get(name)
+            jumps = (rule.jump for rule in (chain.rules if chain else ()) if rule.jump)
+            names += [jump for jump in jumps if jump not in names]
+        chains = filter(None, (self.rows["chain"].get(name) for name in names))
+        rules = (rule for chain in chains for rule in chain.rules if rule.action == "snat")
+        return {one for rule in rules for target in rule.targets for one in _range(target)}
 
     def neighbor_rows(self, port: model.Port) -> dict[Address, str]:
         rows = (row for row in self.alive(model.Neighbor) if row.port == port.name)
@@ -164,7 +187,8 @@ class World:
     # What a router knows
 
     def own_addresses(self, router: str) -> set[Address]:
-        return {ip_interface(t).ip for port in self.ports(router) for t in port.addresses}
+        own = {ip_interface(t).ip for port in self.ports(router) for t in port.addresses}
+        return own | self.pooled(router)
 
     def source_address(self, port: model.Port, towards: Address) -> Address | None:
         """The port's address to speak from: in the same subnet where there is one."""
@@ -197,7 +221,7 @@ class World:
         if peer is None:
             return {}
         if self.router(peer) is not None:
-            return self._own(peer, self.mac(peer))
+            return self._answered(peer)
         found: dict[Address, str] = {}
         for bridge in self.segment(peer.device):
             for other in self.ports(bridge):
@@ -240,3 +264,9 @@ class World:
         gateway = ip_address(row.next_hop_gateway) if row.next_hop_gateway else None
         lengths = ip_network(row.destination).prefixlen, getattr(source, "prefixlen", 0)
         return Hop(*lengths, row.weight, row.type, row.next_hop_port, gateway)
+
+
+def _range(target: model.NatTarget) -> Iterator[Address]:
+    first = ip_address(target.first_address)
+    for number in range(int(first), int(ip_address(target.last_address or first)) + 1):
+        yield type(first)(number)

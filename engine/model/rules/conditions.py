@@ -114,7 +114,14 @@ def _macs(rule: Rule) -> Faults:
 
 
 def _families(rule: Rule) -> Faults:
-    yield from _one_family(_stated_families(rule))
+    stated = list(_stated_families(rule))
+    yield from _one_family(iter(stated))
+    for place, target in enumerate(rule.targets, 1):
+        of_target = (
+            (f"targets #{place} {field}", read_address(text).version)
+            for field, text in _addresses(target)
+        )
+        yield from _one_family(joined(stated[:1], of_target))
     other = _plainly(rule, "ether_type") and read_ether_type(rule.ether_type or 0)
     for field in OF_IP if other and other not in FAMILIES else ():
         if states(rule, field):
@@ -131,9 +138,6 @@ def _stated_families(rule: Rule) -> Iterator[tuple[str, int]]:
     for field in ("source", "destination"):
         if (text := getattr(rule, field)) is not None:
             yield field, read_prefix(text).version
-    for place, target in enumerate(rule.targets, 1):
-        for field, text in _addresses(target):
-            yield f"targets #{place} {field}", read_address(text).version
 
 
 def _family_of_protocol(protocol: str | int) -> Iterator[tuple[str, int]]:

@@ -1,0 +1,1 @@
+# Python's only: see maglev.pyi.
