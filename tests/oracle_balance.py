@@ -81,7 +81,9 @@ class Balancer:
 
     def _members(self, vip: model.Vip, *, new: bool) -> list[model.PoolMember]:
         """Those that keep connections, or take new ones."""
-        ill = {row.member for row in self.world.all(model.MemberStatus) if not row.healthy}
+        pool = self.world.rows["pool"].get(vip.pool)
+        asked = self.world.all(model.MemberStatus) if pool and pool.monitor else []
+        ill = {row.member for row in asked if not row.healthy}
         return [
             member
             for member in self.world.all(model.PoolMember)

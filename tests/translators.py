@@ -26,6 +26,7 @@ FLOATING = {4: ("203.0.113.50", "10.56.0.50", "10.0.0.50"), 6: ("2001:db8::50", 
 VIPS = {4: ("203.0.113.80", "10.0.0.80"), 6: ("2001:db8::80", "fd00::80")}
 OUTSIDE = {4: "192.0.2.7", 6: "2001:db8::99"}
 FIRST_PORT = 20000
+MONITOR = model.HealthMonitor(name="hm", type="tcp", interval_s=5, timeout_s=2)
 
 
 @st.composite
@@ -42,6 +43,7 @@ def translated(draw: st.DrawFn) -> Scene:
         vips=vips,
         pool_members=members,
         pools=pools,
+        health_monitors=(MONITOR,),
     )
     state = (*scene.state, *draw(_leases(topology)), *draw(_ill(members)))
     return scene._replace(topology=topology, state=state)
@@ -141,7 +143,7 @@ def _balanced(draw: st.DrawFn, scene: Scene) -> tuple:
     vips, members, pools = [], [], []
     for version in draw(st.sampled_from(((4,), (4, 6), (6,), ()))):
         name = f"pool{version}"
-        pools.append(model.Pool(name=name))
+        pools.append(model.Pool(name=name, monitor=draw(st.sampled_from((None, MONITOR.name)))))
         for n, address in enumerate(dict.fromkeys(_inner(scene, version))):
             if n < 3 and draw(st.booleans()):
                 members.append(
