@@ -6,9 +6,10 @@ rule's targets have them.
 2. A pool is counted, not listed: the n-th of its ports is found by looking through its parts.
 """
 
-from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.cdefs cimport idx_t, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.chain cimport Target
-from onehop.engine.topology cimport Block
+from onehop.engine.state cimport StateEntry
+from onehop.engine.topology cimport Block, Topo
 from onehop.engine.walk cimport Walk
 
 cdef struct Pool:
@@ -19,6 +20,10 @@ cdef struct Pool:
     uint8_t family
     uint64_t n_ports       # of all its addresses
 
+# Whether the host leases the port that the entry's connection is translated to.
+cdef bint leases(const Topo* topo, idx_t host, const StateEntry* entry) noexcept nogil
+# Who does; NONE: nobody.
+cdef idx_t lessee_of(const Topo* topo, const StateEntry* entry) noexcept nogil
 cdef Pool pool_of(
     const Walk* walk, const Target* targets, uint32_t n, uint8_t family,
 ) noexcept nogil

@@ -3,7 +3,7 @@
 
 from libc.string cimport memcmp, memcpy
 
-from onehop.engine.cdefs cimport idx_t
+from onehop.engine.cdefs cimport NONE, idx_t
 from onehop.engine.topology cimport Topo
 
 cdef enum:                 # of a target that states none: RFC 6056 leaves the others alone
@@ -24,6 +24,31 @@ cdef Pool pool_of(
         for t in range(n):
             pool.n_ports += shared(&pool, b, t)
     return pool
+
+
+cdef bint leases(const Topo* topo, idx_t host, const StateEntry* entry) noexcept nogil:
+    cdef Pool pool
+    cdef uint32_t b
+    pool.n_blocks = 0
+    narrow(&pool, topo, host)
+    for b in range(pool.n_blocks):
+        if holds(&pool.blocks[b], entry):
+            return True
+    return False
+
+
+cdef idx_t lessee_of(const Topo* topo, const StateEntry* entry) noexcept nogil:
+    cdef uint32_t b
+    for b in range(topo.n_blocks):
+        if holds(&topo.blocks[b], entry):
+            return topo.blocks[b].host
+    return NONE
+
+
+cdef inline bint holds(const Block* block, const StateEntry* entry) noexcept nogil:
+    return (
+        block.family == entry.key.family and block.first_port <= entry.port
+        and entry.port <= block.last_port and memcmp(block.ip, entry.ip, 16) == 0)
 
 
 cdef void narrow(Pool* pool, const Topo* topo, idx_t host) noexcept nogil:

@@ -455,6 +455,7 @@ cdef class Datapath:
                 found[f"stopped: {words}"] = self.hot.reasons[i]
         for name, count in self.states.counters.items():
             found[f"state_{name}"] = count
+        found["state_told"] = self.hot.keeper.n_told
         return found
 
     @property

@@ -2,13 +2,14 @@
 
 1. An entry is in the table, and in the messages for its hosts, before its packet is released.
 2. Who hears: the hosts of the ports where the packet leaves, and the hosts of the stateful groups
-   of those ports and of the port where it came in.
+   of those ports and of the port where it came in. And whoever leases the source port, so as not
+   to give it away again while it is in use elsewhere.
 3. They hear again when the state changes, and while the entry is in use: after a quarter of its
    timeout. So it lives on where only its table's owner sees the packets.
 """
 
 from onehop.engine.buffer cimport Buffer
-from onehop.engine.cdefs cimport idx_t, nsec_t, uint8_t, uint16_t, uint32_t
+from onehop.engine.cdefs cimport idx_t, nsec_t, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.state cimport StateEntry, StateTable
 from onehop.engine.topology cimport Topo
 from onehop.engine.verdict cimport Verdict
@@ -19,6 +20,7 @@ cdef struct Keeper:
     Buffer* messages       # to be sent, by host
     uint32_t n_messages
     uint8_t waiting        # some are not empty
+    uint64_t n_told        # entries in all that there have been
     uint8_t* hears         # by host: whether it hears of the verdict at hand
     uint32_t n_hears
 

@@ -3,10 +3,11 @@
 from libc.stdlib cimport free
 from libc.string cimport memset
 
+from onehop.engine.blocks cimport leases, lessee_of
 from onehop.engine.buffer cimport grow
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.state cimport (
-    D_NONE, StateKey, state_find, state_insert, state_remove, state_timeout, state_touch,
+    D_NONE, SNAT, StateKey, state_find, state_insert, state_remove, state_timeout, state_touch,
     track_next,
 )
 from onehop.engine.state_codec cimport ITEM_PUT, message_add
@@ -70,6 +71,9 @@ cdef int keep_telling(
 ) except -1 nogil:
     cdef uint32_t i
     find_hearers(keeper, topo, verdict)
+    for i in range(verdict.n_used):
+        if verdict.used[i].key.kind == SNAT:
+            note_lessee(keeper, topo, state_find(keeper.table, &verdict.used[i].key, now))
     for i in range(verdict.n_created):
         tell(keeper, topo.n_hosts, &verdict.created[i].key, now)
     for i in range(verdict.n_used):
@@ -86,6 +90,7 @@ cdef int tell(Keeper* keeper, uint32_t n_hosts, const StateKey* key, nsec_t now)
     for host in range(n_hosts):
         if keeper.hears[host]:
             message_add(&keeper.messages[host], ITEM_PUT, entry, now)
+            keeper.n_told += 1
             keeper.waiting = 1
     return 0
 
@@ -129,6 +134,19 @@ cdef void note_group(Keeper* keeper, const Port* port) noexcept nogil:
     cdef uint32_t i
     for i in range(port.n_state_hosts):
         keeper.hears[port.state_hosts[i]] = 1
+
+
+cdef void note_lessee(Keeper* keeper, const Topo* topo, const StateEntry* entry) noexcept nogil:
+    """Nearly always one of those who hear; else the connection's machine has moved."""
+    cdef idx_t host
+    if entry == NULL or leases(topo, keeper.host, entry):
+        return
+    for host in range(topo.n_hosts):
+        if keeper.hears[host] and leases(topo, host, entry):
+            return
+    host = lessee_of(topo, entry)
+    if host < topo.n_hosts:
+        keeper.hears[host] = 1
 
 
 cdef void keeper_clear(Keeper* keeper) noexcept nogil:

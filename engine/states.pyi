@@ -76,9 +76,9 @@ class States:
 
     def tag(self, entry: Entry) -> int: ...
     def messages(
-        self, now_ns: int, zones: Iterable[int] | None = None, most: int = 1000
+        self, now_ns: int, addresses: Iterable[str] = (), most: int = 1000
     ) -> list[bytes]:
-        """All entries, or those of `zones`, as messages of at most so many entries each."""
+        """All entries, or those about any of `addresses`: messages of at most so many each."""
 
     def merge(self, message: bytes, now_ns: int) -> list[int]:
         """Take in a peer's entries; the tags of those that came, went or changed.

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 import numpy
 from libc.stdlib cimport free
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport tag_t, uint8_t, uint64_t
@@ -148,14 +148,14 @@ cdef class States:
         entry_from(&entry, stated)
         return state_tag(&self.table, &entry.key)
 
-    def messages(self, nsec_t now_ns, zones=None, int most=1000):
+    def messages(self, nsec_t now_ns, addresses=(), int most=1000):
         cdef Buffer out = Buffer(NULL, 0, 0)
+        cdef bytes wanted = b"".join(ip_address(each).packed.ljust(16, b"\0") for each in addresses)
         cdef uint64_t at
         cdef int n = 0
-        wanted = None if zones is None else frozenset(zones)
         found = []
         for at in range(self.table.header.capacity):
-            if not is_wanted(&self.table.slots[at], wanted, now_ns):
+            if not is_wanted(&self.table.slots[at], wanted, len(wanted), now_ns):
                 continue
             message_add(&out, ITEM_PUT, &self.table.slots[at], now_ns)
             n += 1
@@ -181,10 +181,20 @@ def as_bytes(records):
     return numpy.ascontiguousarray(records).view(numpy.uint8).reshape(-1)
 
 
-cdef bint is_wanted(const StateEntry* entry, wanted, nsec_t now) except -1:
+cdef bint is_wanted(
+    const StateEntry* entry, const uint8_t* addresses, uint64_t len_bytes, nsec_t now,
+) noexcept nogil:
+    cdef uint64_t at
     if entry.key.kind == 0 or entry.expires <= now:
         return False
-    return wanted is None or entry.key.zone in wanted
+    for at in range(0, len_bytes, 16):
+        if (
+            memcmp(entry.key.src, addresses + at, 16) == 0
+            or memcmp(entry.key.dst, addresses + at, 16) == 0
+            or memcmp(entry.ip, addresses + at, 16) == 0
+        ):
+            return True
+    return len_bytes == 0
 
 
 cdef list taken(Buffer* tags):

@@ -25,11 +25,12 @@ class Agent:
         self, host: str, port: int, token: bytes = TOKEN, tls: Contexts | None = None
     ) -> None:
         self.heard: list[tuple[str, bytes]] = []
-        self.knows: dict[str, list[bytes]] = {}  # what it would tell each host
+        self.knows: list[bytes] = []
+        self.knows_about: dict[str, list[bytes]] = {}  # by address
         self.host = host
         self.fetched = 0
         self.peers = Peers(
-            host, token, everything=self._everything, came=self._came, fetched=self._fetched,
+            host, token, known=self._known, came=self._came, fetched=self._fetched,
             port=port, tls=tls,
         )  # fmt: skip
 
@@ -42,8 +43,9 @@ class Agent:
         found = self.peers.status().peers
         return all(found[host].connected and found[host].heard for host in hosts)
 
-    def _everything(self, host: str) -> Iterator[bytes]:
-        return iter(self.knows.get(host, []))
+    def _known(self, addresses: Sequence[str]) -> Iterator[bytes]:
+        about = [message for each in addresses for message in self.knows_about[each]]
+        return iter(about if addresses else self.knows)
 
     def _fetched(self) -> None:
         self.fetched += 1
@@ -124,7 +126,7 @@ def test_both_ends_tell_each_other(pair):
 
 def test_agent_that_starts_is_told_everything(stack, port):
     c1 = agent(stack, "c1", port).meet("c1", "c2")
-    c1.knows["c2"] = [b"old", b"older"]
+    c1.knows = [b"old", b"older"]
     c2 = agent(stack, "c2", port).meet("c1", "c2")
     until(lambda: len(c2.heard) >= 2, c1, c2)
     assert {message for _, message in c2.heard} == {b"old", b"older"}
@@ -134,7 +136,7 @@ def test_agent_knows_when_it_has_heard_all_that_the_others_know(stack, port):
     c1 = agent(stack, "c1", port).meet("c1", "c3")
     c2 = agent(stack, "c2", port).meet("c2", "c3")
     c3 = agent(stack, "c3", port).meet("c1", "c2", "c3")
-    c1.knows["c3"], c2.knows["c3"] = [b"one"], [b"two"]
+    c1.knows, c2.knows = [b"one"], [b"two"]
     until(lambda: c3.fetched, c1, c2, c3)
     assert {("c1", b"one"), ("c2", b"two")} <= set(c3.heard)
     c3.peers.want()
@@ -147,10 +149,21 @@ def test_agent_that_asks_is_told_everything_again(pair):
     c1, c2 = pair
     until(lambda: not c1.peers.status().peers["c2"].queued, c1, c2)
     c2.heard.clear()
-    c1.knows["c2"] = [b"moved here"]
+    c1.knows = [b"moved here"]
     c2.peers.want()
     until(lambda: c2.heard, c1, c2)
     assert c2.heard == [("c1", b"moved here")]
+
+
+def test_agent_that_asks_about_addresses_is_told_of_these_only(pair):
+    c1, c2 = pair
+    until(lambda: not c1.peers.status().peers["c2"].queued, c1, c2)
+    c2.heard.clear()
+    c1.knows = [b"everything"]
+    c1.knows_about = {"10.0.0.1": [b"moved here"], "fd00::1": [b"too"]}
+    c2.peers.want(["10.0.0.1", "fd00::1"])
+    until(lambda: len(c2.heard) == 2, c1, c2)
+    assert [message for _, message in c2.heard] == [b"moved here", b"too"]
 
 
 def test_state_for_a_peer_that_is_away_arrives_when_it_is_back(stack, port):

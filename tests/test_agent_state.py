@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 from agent_bench import SECOND, Bench
 from agent_network import (
     BFD_G1,
@@ -20,7 +21,7 @@ from agent_network import (
 
 from onehop.controller.agent import events
 from onehop.controller.agent.desired import TUNNEL_DEVICE
-from onehop.engine.model import Port, Resource, SecurityGroup
+from onehop.engine.model import AddressPair, Port, Resource, SecurityGroup
 from onehop.engine.states import Entry, bytes_for, message
 
 ENTRY = Entry("connection", 7, 17, "10.0.0.11", 1000, "8.8.8.8", 53, state="established")
@@ -61,7 +62,7 @@ def test_agent_that_is_killed_finds_its_memory_again():
 def test_peer_is_told_everything_that_is_known():
     bench, other = Bench().boot(), Bench(host="c2")
     bench.tell(events.StateCame("g1", [message([ENTRY])]))
-    pieces = list(bench.core.everything(bench.now))
+    pieces = list(bench.core.known(bench.now))
     other.tell(events.StateCame("c1", pieces))
     assert other.core.packets.states.find(ENTRY, other.now) == ENTRY
 
@@ -119,6 +120,25 @@ def test_packet_that_no_state_comes_for_is_dropped_by_a_flow_soon():
     bench.pass_time(0.1, step=0.1)
     assert bench.core.status({}).counters["dropped"] == 1
     assert bench.core.status({}).flows == 1
+
+
+@pytest.mark.parametrize(
+    ("port_of", "wanted"),
+    [
+        ({}, ("10.0.0.19",)),
+        ({"addresses": ()}, ()),
+        ({"allowed_address_pairs": (AddressPair(address="10.0.0.0/28"),)}, ()),
+        ({"device": "r1", "addresses": ("10.57.0.1/24",)}, ()),
+    ],
+    ids=["machine", "any address", "further addresses", "uplink"],
+)
+def test_only_what_concerns_a_port_that_moved_here_is_asked_for(port_of, wanted):
+    stated = Port(name="new", device="n1", mac="02:00:00:00:00:19", addresses=("10.0.0.19/24",),
+                  host="c1", interface="tap9", tunnel_key=9)  # fmt: skip
+    bench = Bench(token_file="token").boot()
+    bench.put(msgspec.structs.replace(stated, **port_of))
+    bench.tell(events.PortChanged(port("tap9", 9)))
+    assert bench.ordered(events.WantState) == [events.WantState(wanted)]
 
 
 def guarded() -> list[Resource]:

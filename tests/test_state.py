@@ -290,13 +290,34 @@ def test_another_major_version_is_not_understood() -> None:
 def test_all_that_a_table_knows_fits_messages_that_another_takes_in() -> None:
     table, other = States(100), States(100)
     for n in range(70):
-        table.insert(connection(n, zone=n % 2), NOW)
+        table.insert(connection(n, source=f"10.0.0.{1 + n % 2}"), NOW)
     messages = table.messages(NOW, most=30)
     assert len(messages) == 3
     for each in messages:
         other.merge(each, 5 * NOW)
     assert set(other.entries(5 * NOW)) == set(table.entries(NOW))
-    assert len(States(100).merge(table.messages(NOW, zones=[1])[0], NOW)) == 35
+    assert len(States(100).merge(table.messages(NOW, addresses=["10.0.0.2"])[0], NOW)) == 35
+
+
+def test_what_is_known_of_an_address_is_what_names_it_on_any_side() -> None:
+    table = States(100)
+    about = [
+        connection(1),
+        connection(2, source="192.0.2.7", destination="10.0.0.1"),
+        connection(3, kind="reverse_snat", source="192.0.2.9", address="10.0.0.1"),
+        connection(4, source="fd00::1", destination="fd00::2"),
+    ]
+    others = [
+        connection(5, source="10.0.0.10"),
+        connection(6, source="fd00::10", destination="fd00::3"),
+    ]
+    for entry in (*about, *others):
+        table.insert(entry, NOW)
+    (message_,) = table.messages(NOW, addresses=["10.0.0.1", "fd00::1"])
+    other = States(100)
+    other.merge(message_, NOW)
+    assert set(other.entries(NOW)) == set(about)
+    assert table.messages(NOW, addresses=["10.0.0.77"]) == []
 
 
 def test_entries_keep_the_time_that_they_have_left_whatever_the_peers_clock() -> None:

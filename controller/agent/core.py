@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from onehop.controller.agent import events, messages, rows, statics, tunnels
@@ -34,6 +34,7 @@ from onehop.controller.agent.desired import (
     Desired,
     Monitor,
     StaticFlow,
+    addresses,
     desired,
 )
 from onehop.controller.agent.events import Command, Event, OfPort
@@ -209,9 +210,9 @@ class Core:
             states=self.packets.states.counters,
         )
 
-    def everything(self, now_ns: int) -> Iterator[bytes]:
-        """All that another host may have to know of connections, in pieces."""
-        return self.packets.everything(now_ns)
+    def known(self, now_ns: int, addresses: Sequence[str] = ()) -> Iterator[bytes]:
+        """What another host may have to know: of these addresses, or all; in pieces."""
+        return self.packets.known(now_ns, addresses)
 
     # The store
 
@@ -312,8 +313,9 @@ class Core:
                 self._bind_port(port, number)
             if before and number and before != number:
                 self._renumbered(port, now_ns)
-        if self.phase is Phase.LIVE and wanted.keys() - self._bound.keys():
-            self._order(events.WantState())  # the connections of a port that moved here
+        moved = wanted.keys() - self._bound.keys()
+        if self.phase is Phase.LIVE and moved:
+            self._order(events.WantState(addresses(self.snapshot, moved)))
         self._bound = wanted
 
     def _bind_port(self, port: str, number: int) -> None:

@@ -131,6 +131,17 @@ def ports_of(device: str | None, snapshot: Snapshot) -> list[Port]:
     return sorted(found, key=lambda port: port.name)
 
 
+def addresses(snapshot: Snapshot, ports: Iterable[str]) -> tuple[str, ...]:
+    """Those that packets of these ports can have, at the port; nothing where they can have any."""
+    found: list[str] = []
+    for name in sorted(ports):
+        port, bridges = _all(snapshot, Port)[name], _all(snapshot, Bridge)
+        if port.device not in bridges or not port.addresses or port.allowed_address_pairs:
+            return ()
+        found += [str(ip_interface(address).ip) for address in port.addresses]
+    return tuple(found)
+
+
 def uplink_ports(snapshot: Snapshot) -> list[Port]:
     """The exterior ports, of any host, of routers that speak BGP there."""
     speaking = {peer.port for peer in _all(snapshot, BgpPeer).values()}

@@ -142,7 +142,9 @@ class TellState(msgspec.Struct, frozen=True):
 
 
 class WantState(msgspec.Struct, frozen=True):
-    """Ask the other hosts' agents for all that they know of connections that pass here."""
+    """Ask the other hosts' agents for what they know of connections that pass here."""
+
+    addresses: Sequence[str] = ()  # of these; none: of all
 
 
 class PutState(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import assert_never
 
 from onehop.controller.agent.advertising import Advertising
@@ -93,9 +93,9 @@ class Packets:
             self.send(self.datapath.merge(message, now_ns))
         self._reconsider(now_ns)
 
-    def everything(self, now_ns: int) -> Iterator[bytes]:
-        """All that is known of connections, in pieces."""
-        return iter(self.states.messages(now_ns))
+    def known(self, now_ns: int, addresses: Sequence[str]) -> Iterator[bytes]:
+        """What is known of connections of these addresses, or of all, in pieces."""
+        return iter(self.states.messages(now_ns, addresses))
 
     def release(self, port: str, address: str, now_ns: int) -> None:
         """The MAC of a neighbor has become known."""

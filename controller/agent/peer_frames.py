@@ -11,7 +11,7 @@ opened it sends state, who accepted it confirms::
                           <-------  PROOF  HMAC(token, "accepter", both HELLOs)
     PROOF  HMAC(token, "opener", both HELLOs)  ------->
                           <-------  RESUME last number that has arrived
-    STATE, DONE, WANT number..  ->         DONE: all that there is was said
+    STATE, DONE, WANT number..  ->         DONE: all was said; WANT: about which addresses
                           <-------  ACK    last number that was merged
     PING                  ------->
 
@@ -26,6 +26,8 @@ from __future__ import annotations
 
 import hmac
 import struct
+from collections.abc import Sequence
+from ipaddress import ip_address
 from typing import NamedTuple
 
 import msgspec
@@ -79,6 +81,20 @@ def number(body: bytes) -> tuple[int, bytes]:
     if len(body) < _NUMBER.size:
         raise ChannelError(f"a number of {len(body)} bytes")
     return _NUMBER.unpack_from(body)[0], body[_NUMBER.size :]
+
+
+def wish(addresses: Sequence[str]) -> bytes:
+    """What a WANT says: about these, or about all."""
+    return msgspec.msgpack.encode(addresses) if addresses else b""
+
+
+def wished(said: bytes) -> tuple[str, ...]:
+    """What a WANT is about; nothing where it is all, or says what only a later version knows."""
+    try:
+        found = msgspec.msgpack.decode(said, type=tuple[str, ...]) if said else ()
+        return tuple(str(ip_address(each)) for each in found)
+    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError):
+        return ()
 
 
 def hello(body: bytes) -> Hello:

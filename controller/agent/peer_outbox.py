@@ -42,7 +42,7 @@ class Outbox:
         self._number = 0
         self._refill: Iterator[bytes] | None = None
         self._due = True  # everything is to be said anew
-        self._wants = False  # WANT is among the waiting
+        self._wants: set[bytes] = set()  # the WANTs among the waiting
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._unconfirmed)
@@ -55,11 +55,11 @@ class Outbox:
             self.counters["state_messages_dropped"] += 1
             self.resync()
 
-    def want(self) -> None:
-        """Ask the peer for everything that concerns this host."""
-        if not self._wants:
-            self._wants = True
-            self._add(WANT, b"")
+    def want(self, wish: bytes = b"") -> None:
+        """Ask the peer for what it knows."""
+        if not self._wants & {b"", wish}:
+            self._wants.add(wish)
+            self._add(WANT, wish)
 
     def resync(self) -> None:
         """Say everything anew."""
@@ -72,7 +72,8 @@ class Outbox:
         if not self._waiting:
             return None
         item = self._waiting.popleft()
-        self._wants = self._wants and item.kind != WANT
+        if item.kind == WANT:
+            self._wants.discard(item.payload)
         self._unconfirmed.append(item)
         self.counters["state_messages_sent"] += 1
         self.counters["state_bytes_sent"] += len(item.payload)
@@ -101,9 +102,11 @@ class Outbox:
         oldest = self._unconfirmed or self._waiting
         item = oldest.popleft()
         self.queued_bytes -= len(item.payload)
-        self._wants = self._wants and item.kind != WANT
         self.counters["state_messages_dropped"] += 1
         self.resync()
+        if item.kind == WANT:
+            self._wants.discard(item.payload)
+            self.want(item.payload)
 
     def _pull(self) -> None:
         """The next piece of everything; none while the peer has much to confirm already."""

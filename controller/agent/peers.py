@@ -23,7 +23,15 @@ import eventlet.patcher
 
 from onehop.controller.agent.config import PEER_PORT
 from onehop.controller.agent.metrics import ChannelStatus, PeerStatus
-from onehop.controller.agent.peer_frames import DONE, NONCE_BYTES, STATE, WANT, ChannelError
+from onehop.controller.agent.peer_frames import (
+    DONE,
+    NONCE_BYTES,
+    STATE,
+    WANT,
+    ChannelError,
+    wish,
+    wished,
+)
 from onehop.controller.agent.peer_link import Accepter, Inbox, Opener, Self
 from onehop.controller.agent.peer_outbox import Outbox
 from onehop.controller.agent.peer_tls import Contexts, Tunnel
@@ -36,7 +44,7 @@ STRANGERS = 64  # connections that have proven nothing yet
 SELECT = eventlet.patcher.original("select")
 
 log = logging.getLogger(__name__)
-Everything = Callable[[str], Iterator[bytes]]  # all that a host should know, in pieces
+Known = Callable[[Sequence[str]], Iterator[bytes]]  # about addresses, or all; in pieces
 Came = Callable[[str, Sequence[bytes]], None]
 Fetched = Callable[[], None]
 
@@ -59,12 +67,12 @@ class Peers:
     """The agents of the other hosts."""
 
     def __init__(
-        self, host: str, token: bytes, *, everything: Everything, came: Came,
+        self, host: str, token: bytes, *, known: Known, came: Came,
         fetched: Fetched = lambda: None,
         listen: tuple[str, int] | None = None, port: int = PEER_PORT, tls: Contexts | None = None,
     ) -> None:  # fmt: skip
         self._me = Self(host, token, os.urandom(16))
-        self._everything, self._came, self._fetched = everything, came, fetched
+        self._known, self._came, self._fetched = known, came, fetched
         self._tls = tls
         self._fixed, self._port = listen, listen[1] if listen else port
         self._address = listen[0] if listen else ""
@@ -87,7 +95,7 @@ class Peers:
             self._address, self._complaint = address, ""
         self._wanted = dict(peers)
         for host in peers.keys() - self._peers.keys():
-            outbox = Outbox(lambda host=host: self._everything(host))  # type: ignore[misc]
+            outbox = Outbox(lambda: self._known(()))
             outbox.want()
             self._peers[host] = _Peer(peers[host], outbox)
         self._wake()
@@ -101,10 +109,10 @@ class Peers:
         peer.outbox.put(payload)
         self._push(peer)
 
-    def want(self) -> None:
-        """Ask every peer for all that concerns this host."""
+    def want(self, addresses: Sequence[str] = ()) -> None:
+        """Ask every peer for what it knows about these addresses, or about all."""
         for peer in self._peers.values():
-            peer.outbox.want()
+            peer.outbox.want(wish(addresses))
             self._push(peer)
 
     def status(self) -> ChannelStatus:
@@ -287,9 +295,9 @@ class Peers:
         if not arrived:
             return
         states = [told.payload for told in arrived if told.kind == STATE]
-        if any(told.kind == WANT for told in arrived):
-            self._peers[end.peer].outbox.resync()
-            self._push(self._peers[end.peer])
+        for told in arrived:
+            if told.kind == WANT:
+                self._tell_about(wished(told.payload), self._peers[end.peer])
         if states:
             self._old["state_messages_received"] += len(states)
             self._old["state_bytes_received"] += sum(map(len, states))
@@ -297,6 +305,14 @@ class Peers:
         end.confirm(arrived[-1].number)
         if any(told.kind == DONE for told in arrived):
             self._answered(self._peers[end.peer])
+
+    def _tell_about(self, addresses: Sequence[str], peer: _Peer) -> None:
+        if addresses:
+            for piece in self._known(addresses):
+                peer.outbox.put(piece)
+        else:
+            peer.outbox.resync()
+        self._push(peer)
 
     def _answered(self, peer: _Peer) -> None:
         news, peer.answered = not peer.answered, True

@@ -107,7 +107,7 @@ class Runtime:
                         self._peers.send(command.host, command.message)
                 case events.WantState():
                     if self._peers:
-                        self._peers.want()
+                        self._peers.want(command.addresses)
                 case events.PutState():
                     self._store.put(command.resources)
                 case events.RemoveState():
@@ -153,7 +153,7 @@ class Runtime:
         return Peers(
             settings.host,
             token,
-            everything=lambda host: self.core.everything(time.monotonic_ns()),
+            known=lambda addresses: self.core.known(time.monotonic_ns(), addresses),
             came=lambda host, messages: self.tell(events.StateCame(host, messages)),
             fetched=lambda: self.tell(events.StateFetched()),
             listen=settings.peer_address,
