@@ -150,7 +150,8 @@ cdef class States:
 
     def messages(self, nsec_t now_ns, addresses=(), int most=1000):
         cdef Buffer out = Buffer(NULL, 0, 0)
-        cdef bytes wanted = b"".join(ip_address(each).packed.ljust(16, b"\0") for each in addresses)
+        cdef bytes wanted = b"".join(
+            ip_address(each).packed.ljust(16, b"\0") for each in addresses)
         cdef uint64_t at
         cdef int n = 0
         found = []

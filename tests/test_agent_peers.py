@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -56,9 +57,18 @@ class Agent:
 
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.6.0.1", 0))
-        return probe.getsockname()[1]
+    """Free at every address, and none that the kernel gives to whoever connects."""
+    return next(number for number in random.sample(range(10_000, 30_000), 100) if _is_free(number))
+
+
+def _is_free(number: int) -> bool:
+    with ExitStack() as probes:
+        try:
+            for address in HOSTS.values():
+                probes.enter_context(socket.socket()).bind((address, number))
+        except OSError:
+            return False
+    return True
 
 
 @pytest.fixture
