@@ -134,8 +134,8 @@ def ports_of(device: str | None, snapshot: Snapshot) -> list[Port]:
 def addresses(snapshot: Snapshot, ports: Iterable[str]) -> tuple[str, ...]:
     """Those that packets of these ports can have, at the port; nothing where they can have any."""
     found: list[str] = []
-    for name in sorted(ports):
-        port, bridges = _all(snapshot, Port)[name], _all(snapshot, Bridge)
+    stated, bridges = _all(snapshot, Port), _all(snapshot, Bridge)
+    for port in (stated[name] for name in sorted(ports) if name in stated):
         if port.device not in bridges or not port.addresses or port.allowed_address_pairs:
             return ()
         found += [str(ip_interface(address).ip) for address in port.addresses]
