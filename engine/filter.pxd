@@ -36,6 +36,8 @@ cdef int enter_port(Walk* walk, idx_t port) noexcept nogil
 cdef int leave_port(Walk* walk, idx_t port) noexcept nogil
 cdef int enter_device(Walk* walk, idx_t device, idx_t in_port) noexcept nogil
 cdef int leave_device(Walk* walk, idx_t device, idx_t out_port) noexcept nogil
+# Refuse the packet and tell its sender, by where it came into the device: a reset, or ICMP.
+cdef int turn_back(Walk* walk, idx_t in_port, int reason) noexcept nogil
 # Whether the packet of a flood leaves by this port of the bridge. Nobody is told of a refusal.
 cdef bint may_flood(Walk* walk, idx_t bridge, idx_t port) noexcept nogil
 # Whether somebody could say no to that.

@@ -84,9 +84,9 @@ cdef int filtered(Walk* walk, uint32_t chain, const Place* place) noexcept nogil
     if outcome == F_ACCEPT:
         return GO_ON
     if outcome == F_REJECT and not walk.is_flooding:
-        return refuse(walk, place, R_REFUSED)
+        return turn_back(walk, place.in_port, R_REFUSED)
     if outcome == F_NO_PORT:
-        return refuse(walk, place, R_NO_NAT_PORT)
+        return turn_back(walk, place.in_port, R_NO_NAT_PORT)
     if outcome == F_UNTRANSLATABLE:
         return stop(walk, R_UNTRANSLATABLE)
     return stop(walk, R_FILTERED)
@@ -197,16 +197,15 @@ cdef void note_rule(
 
 # --- refusals
 
-cdef int refuse(Walk* walk, const Place* place, int reason) noexcept nogil:
-    """Tell the sender, by where the packet came into the device."""
+cdef int turn_back(Walk* walk, idx_t in_port, int reason) noexcept nogil:
     cdef const Packet* pkt = &walk.pkt
     cdef int kind = CONSUMED
     walk.out.cacheable = 0
-    if pkt.data == NULL or walk.is_crafted or place.in_port == NONE:
+    if pkt.data == NULL or walk.is_crafted or in_port == NONE:
         return decide(walk, kind, reason)
     if pkt.key.eth_type == ETH_IPV4 or pkt.key.eth_type == ETH_IPV6:
-        tell(walk, S_REFUSES, walk.topo.ports[place.in_port].device, place.in_port, 0, NULL, 0)
-        kind = emit(walk, place.in_port, answer(walk, place.in_port))
+        tell(walk, S_REFUSES, walk.topo.ports[in_port].device, in_port, 0, NULL, 0)
+        kind = emit(walk, in_port, answer(walk, in_port))
     return decide(walk, kind, reason)
 
 

@@ -17,7 +17,7 @@ from onehop.engine.craft cimport (
     HOST_UNREACHABLE, NO_ROUTE, PORT_UNREACHABLE, PROHIBITED, TOO_BIG, TTL_EXCEEDED,
     IcmpError, icmp_echo_reply, icmp_error, may_send_error,
 )
-from onehop.engine.filter cimport GO_ON, enter_device, leave_device
+from onehop.engine.filter cimport GO_ON, enter_device, leave_device, turn_back
 from onehop.engine.floating cimport arrive, come_back, depart
 from onehop.engine.known cimport Entry, mix
 from onehop.engine.nat cimport N_IMPOSSIBLE, N_NO_PORT
@@ -274,7 +274,7 @@ cdef int forward(Walk* walk, idx_t in_port, const Route* route) noexcept nogil:
         return kind
     kind = depart(walk, egress.device, route.port)
     if kind == N_NO_PORT:
-        return refuse(walk, in_port, PROHIBITED, R_NO_NAT_PORT)
+        return turn_back(walk, in_port, R_NO_NAT_PORT)
     if kind == N_IMPOSSIBLE:
         return decide(walk, DROP, R_UNTRANSLATABLE)
     if route.has_gateway:

@@ -170,3 +170,12 @@ def test_another_router_on_the_link_knows_where_it_is(row: model.Resource) -> No
     assert port == "vm1"
     net.topology.update([], [(row.KIND, row.name)])
     assert net.topology.neighbor("second-net", "10.0.0.77") is None
+
+
+def test_a_hairpin_without_a_port_left_is_reset() -> None:
+    rows = [*resources(n_ports=1), floating(4, FLOATING[4][1], 1)]
+    net = Edge(rows)
+    for sport in (40000, 40001):
+        verdict = net.from_machine(0, packet_of(TCP, VM[4][0], FLOATING[4][1], sport))
+    ((port, frame),) = translations.networks.answers(verdict)
+    assert (port, frame.body.proto, frame.body.payload[13]) == ("vm0", TCP, 0x14)
