@@ -522,6 +522,8 @@ def may_complain(ip: Ip) -> bool:
     """Whether an ICMP error may be sent about `ip` (RFC 1812, 4.3.2.7; RFC 4443, 2.4)."""
     if ip.is_later_fragment or not _is_host(ip.src):
         return False
+    if ip.dst.is_multicast or str(ip.dst) == "255.255.255.255":
+        return False
     if ip.proto == ICMP and ip.version == 4:
         return bool(ip.payload) and ip.payload[0] not in ERRORS_V4
     if ip.proto == ICMPV6 and ip.version == 6:

@@ -1,4 +1,4 @@
-"""A pool of source ports that is used up, at the agent: refused, counted, told once; others go on."""
+"""A used-up pool of source ports, at the agent: refused, counted, told once; others go on."""
 
 from __future__ import annotations
 
