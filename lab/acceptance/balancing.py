@@ -15,9 +15,9 @@ from onehop.engine.model import HealthMonitor, PoolMember, Topology
 from onehop.lab.acceptance.scene import PATIENCE_S, READY_S, Scene, Step, udp, with_fields
 from onehop.lab.acceptance.servers import Servers, connect, echoes
 from onehop.lab.checks import eventually
+from onehop.lab.hosts import command_line
 from onehop.lab.results import Check
 from onehop.lab.state import LabError
-from onehop.lab.up import command_line
 
 REQUESTS, WEIGHTS = 400, (1, 3, 9)
 SIGMAS = 3.5  # of the sampling error: missed by chance once in some hundred runs
