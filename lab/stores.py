@@ -39,7 +39,7 @@ def start_one(lab: Lab, number: int) -> None:
 
 def _found(directory: pathlib.Path, number: int) -> None:
     """Make the files of a member."""
-    raft = [f"unix:{_place(directory, n)}/raft.sock" for n in range(1, number + 1)]
+    raft = [f"unix:{_place(directory, n)}/raft{n}.sock" for n in range(1, number + 1)]
     options = ["--directory", str(_place(directory, number)), "--address", raft[-1]]
     words = ["init"] if number == 1 else ["join", *raft[:-1]]
     command_line(["store", "cluster", *words, *options], service=SERVICE)

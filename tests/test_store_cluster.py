@@ -14,8 +14,10 @@ from typing import NamedTuple
 import msgspec
 import pytest
 from stores import close_stores, opened  # noqa: F401
+from typer.testing import CliRunner
 
 from onehop.controller import objects
+from onehop.controller.cli import app
 from onehop.controller.errors import InputError
 from onehop.controller.store import cluster, server
 from onehop.controller.store.client import Store
@@ -38,7 +40,7 @@ class Member(NamedTuple):
 
     @property
     def raft(self) -> str:
-        return f"unix:{self.directory}/raft.sock"
+        return f"unix:{self.directory}/raft-{self.directory.name}.sock"
 
     def start(self) -> None:
         server.start(self.directory, [self.remote])
@@ -157,6 +159,19 @@ def test_all_three_dead_and_back(members: list[Member]) -> None:
         member.start()
     store.change(objects.create_decision([Bridge(name="c")]), DEADLINE_S)
     assert [bridge.name for bridge in store.topology().bridges] == ["b", "c"]
+
+
+def test_every_member_tells_of_all_and_of_one_leader(members: list[Member]) -> None:
+    leader = cluster.status(_leader(members).directory).id
+    found = [cluster.status(member.directory) for member in members]
+    for status, member in zip(found, members, strict=True):
+        assert {server.address for server in status.servers} == {m.raft for m in members}
+        assert [s.id for s in status.servers if s.self] == [status.id]
+        assert status.leader == ("self" if status.id == leader else leader)
+        shown = CliRunner().invoke(
+            app, ["store", "cluster", "status", "--directory", str(member.directory)]
+        )
+        assert shown.stdout.count("leader") >= 1 and member.raft in shown.stdout
 
 
 def test_a_single_servers_content_becomes_the_clusters(tmp_path: pathlib.Path) -> None:

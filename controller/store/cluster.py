@@ -94,15 +94,15 @@ def _read(text: str) -> Status:
         found = re.search(rf"^{name}: (.*)$", text, re.MULTILINE)
         return found[1] if found else ""
 
-    rows = re.findall(r"^ +(\w{4}) \(\1 at ([^ )]+)\)( \(self\))?", text, re.MULTILINE)
-    servers = [Member(ident, address, bool(own)) for ident, address, own in rows]
+    rows = re.findall(r"^ +(\S+) \((\w{4}) at (\S+)\)( \(self\))?", text, re.MULTILINE)
+    names = {name: ident for name, ident, _, _ in rows}  # a member at a unix socket has its name
     return Status(
         id=field("Server ID").partition(" ")[0],
         role=field("Role"),
-        leader=field("Leader"),
+        leader=names.get(field("Leader"), field("Leader")),
         term=int(field("Term") or 0),
         status=field("Status"),
-        servers=servers,
+        servers=[Member(ident, address, bool(own)) for _, ident, address, own in rows],
     )
 
 
