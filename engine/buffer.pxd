@@ -9,6 +9,12 @@ from libc.string cimport memset
 
 from onehop.engine.cdefs cimport uint8_t, uint32_t, uint64_t
 
+cdef extern from *:
+    """
+    #define prefetch(address) __builtin_prefetch(address)
+    """
+    void prefetch(const void* address) noexcept nogil  # have it in the cache soon
+
 cdef struct Buffer:
     uint8_t* data
     uint64_t len_bytes

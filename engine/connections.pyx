@@ -2,15 +2,15 @@
 
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.cdefs cimport MAX_CREATED, MAX_USED, uint8_t, uint32_t
+from onehop.engine.cdefs cimport MAX_CREATED, MAX_USED, tag_t, uint8_t, uint32_t
 from onehop.engine.octets cimport get16
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_LATER, ICMP6_ECHO, ICMP6_ECHO_REPLY, ICMP_ECHO, ICMP_ECHO_REPLY,
     IP_FRAGMENT, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
 )
 from onehop.engine.state cimport (
-    CONNECTION, D_FORWARD, D_NONE, D_RETURN, TCP_FIN, TCP_RST, TCP_VISITS, state_find,
-    state_key_clear, state_key_swap, state_tag, track_begin,
+    CONNECTION, D_FORWARD, D_NONE, D_RETURN, TCP_FIN, TCP_RST, TCP_VISITS,
+    state_find_tagged, state_key_clear, state_key_swap, state_tag, track_begin,
 )
 from onehop.engine.walk cimport (
     add_tag, miss, see_eth_type, see_frag, see_ip_dst, see_ip_src, see_proto, see_tcp_flags,
@@ -208,9 +208,10 @@ cdef bint read_embedded_ports(const uint8_t* l4, uint32_t room, StateKey* out) n
 
 cdef const StateEntry* recall(Walk* walk, const StateKey* key, int direction) noexcept nogil:
     cdef const StateEntry* found = pending(walk, key)
-    add_tag(walk, state_tag(walk.state, key))
+    cdef tag_t tag = state_tag(walk.state, key)
+    add_tag(walk, tag)
     if found == NULL:
-        found = state_find(walk.state, key, walk.now)
+        found = state_find_tagged(walk.state, key, tag, walk.now)
         if found != NULL and not walk.is_crafted:
             use(walk, key, direction)
     return found
@@ -246,6 +247,7 @@ cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil:
         return False
     created = &walk.out.created[walk.out.n_created]
     created[0] = entry[0]
+    created.tag = state_tag(walk.state, &entry.key)
     if created.state == 0:
         created.state = track_begin(entry.key.proto, walk.pkt.key.tcp_flags)
     walk.out.n_created += 1

@@ -48,20 +48,30 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
 cdef uint32_t flows_find(
     const Flows* flows, const FlowKey* key, const FlowKey* mask,
 ) noexcept nogil:
-    cdef uint32_t place = mask_place(flows, mask)
-    cdef uint32_t which = flows.mask_places[place]
+    cdef uint32_t which = mask_known(flows, mask)
     cdef uint32_t at
-    if which == 0:
+    if which == NONE:
         return NONE
-    at = flows.buckets[bucket_of(flows, key, which - 1)]
+    at = flows.buckets[bucket_of(flows, key, which)]
     while at:
         at -= 1
-        if flows.slots[at].mask == which - 1 and memcmp(
+        if flows.slots[at].mask == which and memcmp(
             &flows.slots[at].key, key, sizeof(FlowKey)
         ) == 0:
             return at
         at = flows.slots[at].next
     return NONE
+
+
+cdef uint32_t mask_known(const Flows* flows, const FlowKey* mask) noexcept nogil:
+    """Its index; NONE: no flow had it yet. Mostly it is the one of the flow before."""
+    cdef uint32_t which
+    if flows.newest != NONE:
+        which = flows.slots[flows.newest].mask
+        if memcmp(&flows.masks[which], mask, sizeof(FlowKey)) == 0:
+            return which
+    which = flows.mask_places[mask_place(flows, mask)]
+    return which - 1 if which else <uint32_t>NONE
 
 
 cdef uint32_t mask_place(const Flows* flows, const FlowKey* mask) noexcept nogil:
@@ -76,14 +86,15 @@ cdef uint32_t mask_place(const Flows* flows, const FlowKey* mask) noexcept nogil
 
 cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
     """The mask's index, NONE where there are too many."""
-    cdef uint32_t place = mask_place(flows, mask)
-    if flows.mask_places[place] == 0:
-        if flows.n_masks == MAX_MASKS:
-            return NONE
-        flows.masks[flows.n_masks] = mask[0]
-        flows.n_masks += 1
-        flows.mask_places[place] = flows.n_masks
-    return flows.mask_places[place] - 1
+    cdef uint32_t which = mask_known(flows, mask)
+    if which != NONE:
+        return which
+    if flows.n_masks == MAX_MASKS:
+        return NONE
+    flows.masks[flows.n_masks] = mask[0]
+    flows.n_masks += 1
+    flows.mask_places[mask_place(flows, mask)] = flows.n_masks
+    return flows.n_masks - 1
 
 
 cdef inline uint64_t hash_key(const FlowKey* key, uint64_t seed) noexcept nogil:

@@ -17,7 +17,7 @@ from onehop.engine.openflow cimport (
 from onehop.engine.oxm cimport Match, normalise, read_match
 from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
-from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire, state_tag
+from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
 from onehop.engine.state_codec cimport message_merge
 from onehop.engine.tagged cimport Tagged, tagged_find
 from onehop.engine.translate cimport ofport_of, translate
@@ -64,7 +64,7 @@ cdef int review_created(Hot* hot, nsec_t now) except -1 nogil:
     """What was dropped for want of the connection passes from now on."""
     cdef uint32_t i
     for i in range(hot.verdict.n_created):
-        hot_review_tag(hot, state_tag(hot.keeper.table, &hot.verdict.created[i].key), now)
+        hot_review_tag(hot, hot.verdict.created[i].tag, now)
     return 0
 
 

@@ -5,10 +5,10 @@ from libc.string cimport memset
 
 from onehop.engine.blocks cimport leases, lessee_of
 from onehop.engine.buffer cimport grow
-from onehop.engine.cdefs cimport NONE
+from onehop.engine.cdefs cimport NONE, tag_t
 from onehop.engine.state cimport (
-    D_NONE, SNAT, StateKey, state_find, state_insert, state_remove, state_timeout, state_touch,
-    track_next,
+    D_NONE, SNAT, StateKey, state_find, state_find_tagged, state_insert_tagged, state_remove,
+    state_tag, state_timeout, state_touch, track_next,
 )
 from onehop.engine.state_codec cimport ITEM_PUT, message_add
 from onehop.engine.topology cimport Device, Port
@@ -36,7 +36,9 @@ cdef bint create(Keeper* keeper, const Verdict* verdict, nsec_t now) noexcept no
     """All or nothing."""
     cdef uint32_t i, j
     for i in range(verdict.n_created):
-        if state_insert(keeper.table, &verdict.created[i], now) == NULL:
+        if state_insert_tagged(
+            keeper.table, &verdict.created[i], verdict.created[i].tag, now
+        ) == NULL:
             for j in range(i):
                 state_remove(keeper.table, &verdict.created[j].key)
             return False
@@ -75,14 +77,17 @@ cdef int keep_telling(
         if verdict.used[i].key.kind == SNAT:
             note_lessee(keeper, topo, state_find(keeper.table, &verdict.used[i].key, now))
     for i in range(verdict.n_created):
-        tell(keeper, topo.n_hosts, &verdict.created[i].key, now)
+        tell(keeper, topo.n_hosts, &verdict.created[i].key, verdict.created[i].tag, now)
     for i in range(verdict.n_used):
-        tell(keeper, topo.n_hosts, &verdict.used[i].key, now)
+        tell(keeper, topo.n_hosts, &verdict.used[i].key,
+             state_tag(keeper.table, &verdict.used[i].key), now)
     return 0
 
 
-cdef int tell(Keeper* keeper, uint32_t n_hosts, const StateKey* key, nsec_t now) except -1 nogil:
-    cdef StateEntry* entry = <StateEntry*>state_find(keeper.table, key, now)
+cdef int tell(
+    Keeper* keeper, uint32_t n_hosts, const StateKey* key, tag_t tag, nsec_t now,
+) except -1 nogil:
+    cdef StateEntry* entry = <StateEntry*>state_find_tagged(keeper.table, key, tag, now)
     cdef uint32_t host
     if entry == NULL:
         return 0

@@ -1,14 +1,16 @@
 """What a host remembers about connections: a table in a caller's buffer, and its trackers' states.
 
 1. Memory is the caller's and bounded: a header and slots of sizeof(StateEntry), of which at most
-   3/4 are taken. What does not fit is refused and counted.
+   4/5 are taken. What does not fit is refused and counted.
 2. A key is compared as bytes: `state_key_clear` first, then its fields; addresses in network order
    (IPv4: the first 4 bytes, the others 0), ports in host order.
 3. An entry that has expired is not found, whether or not the hand has cleared it away yet.
 4. A pointer to an entry is good until the next insert, remove, expire or merge.
 5. A table found in memory is checked entry by entry: what contradicts itself is dropped, and no
    entry outlives its timeout because the clock began anew.
-6. An entry's tag follows from its key and the table's seed alone: the tag of an entry that is
+6. A search reads marks, a byte each, and touches only slots whose mark says that they may be it:
+   that a connection is not known is mostly found out without reading memory that is far away.
+7. An entry's tag follows from its key and the table's seed alone: the tag of an entry that is
    missing is known too, and an entry is found by its tag.
 """
 
@@ -39,6 +41,7 @@ cdef enum Direction:
 
 cdef enum:
     HEADER_BYTES = 128     # sizeof(StateHeader)
+    SLOT_BYTES = 97        # sizeof(StateEntry), and its mark
     TCP_FIN = 1
     TCP_SYN = 2
     TCP_RST = 4
@@ -56,7 +59,7 @@ cdef struct StateKey:      # 48 bytes
     uint8_t _pad
     uint64_t zone          # the tag of the port or device: the same on all hosts
 
-cdef struct StateEntry:    # 96 bytes; with the room that hashing needs, 128
+cdef struct StateEntry:    # 96 bytes; with its mark and the room that hashing needs, 121
     StateKey key
     uint8_t ip[16]         # NAT: what is written instead
     uint16_t port
@@ -71,7 +74,7 @@ cdef struct StateHeader:   # 128 bytes
     uint64_t magic
     uint32_t version
     uint32_t entry_bytes
-    uint64_t capacity      # slots: a power of two
+    uint64_t capacity      # slots
     uint64_t seed
     uint64_t count         # slots taken
     uint64_t hand          # the next slot to look at for expiry
@@ -86,6 +89,7 @@ cdef struct StateHeader:   # 128 bytes
 cdef struct StateTable:
     StateHeader* header    # in the caller's buffer
     StateEntry* slots
+    uint8_t* marks         # behind them, one each: 0 where the slot is free, else of its tag
 
 # Use `len_bytes` of memory: go on with the table that is there, or begin an empty one with this
 # seed. False: too little memory for any.
@@ -106,10 +110,19 @@ cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) no
 # Whether a tag can be that of an entry.
 cdef bint is_state_tag(tag_t tag) noexcept nogil
 
+# The same where the key's tag is known; and to have the memory that it needs brought near.
+cdef const StateEntry* state_find_tagged(
+    const StateTable* table, const StateKey* key, tag_t tag, nsec_t now,
+) noexcept nogil
+cdef void state_prefetch(const StateTable* table, tag_t tag) noexcept nogil
+
 # Put `entry` (key, ip, port, state, flags, extra; the rest follows) in place of the one with its
 # key, if any. NULL: full.
 cdef StateEntry* state_insert(
     StateTable* table, const StateEntry* entry, nsec_t now,
+) noexcept nogil
+cdef StateEntry* state_insert_tagged(
+    StateTable* table, const StateEntry* entry, tag_t tag, nsec_t now,
 ) noexcept nogil
 # In use: it lives on for its timeout.
 cdef void state_touch(StateEntry* entry, nsec_t now) noexcept nogil

@@ -6,16 +6,18 @@
 
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.buffer cimport reserve, written
+from onehop.engine.buffer cimport prefetch, reserve, written
 from onehop.engine.packet cimport IP_SCTP, IP_TCP
 
 cdef enum:
     MAGIC = 0x6f6e65686f7073   # "onehops"
-    TABLE_VERSION = 1
+    TABLE_VERSION = 2
     TAG_MARK = 0xa5            # a tag's low byte
     KEY_WORDS = sizeof(StateKey) // 8
     SWEEP_NS = 2_000_000_000   # the hand's time around
     MAX_TURNS = 8              # to mend a table
+    MIN_SLOTS = 4
+    MAX_SLOTS = 0xffffffff     # a home is found by half a tag
 
 cdef enum Event:               # what a tracker sees of a packet
     E_SYN_FORWARD = 0
@@ -67,13 +69,13 @@ cdef uint8_t[N_TRACKERS * N_TRACK_STATES * N_EVENTS] NEXT_STATE = [
 cdef bint state_open(
     StateTable* table, uint8_t* memory, uint64_t len_bytes, uint64_t seed, nsec_t now,
 ) noexcept nogil:
-    cdef uint64_t capacity = 4
-    if len_bytes < HEADER_BYTES + capacity * sizeof(StateEntry):
+    cdef uint64_t capacity
+    if len_bytes < HEADER_BYTES + MIN_SLOTS * SLOT_BYTES:
         return False
-    while 2 * capacity * sizeof(StateEntry) + HEADER_BYTES <= len_bytes:
-        capacity *= 2
+    capacity = min((len_bytes - HEADER_BYTES) // SLOT_BYTES, <uint64_t>MAX_SLOTS)
     table.header = <StateHeader*>memory
     table.slots = <StateEntry*>(memory + HEADER_BYTES)
+    table.marks = <uint8_t*>(table.slots + capacity)
     if not is_ours(table.header, capacity) or not recover(table, now):
         begin_empty(table, capacity, seed, now)
     return True
@@ -83,7 +85,7 @@ cdef void begin_empty(
     StateTable* table, uint64_t capacity, uint64_t seed, nsec_t now,
 ) noexcept nogil:
     memset(table.header, 0, HEADER_BYTES)
-    memset(table.slots, 0, capacity * sizeof(StateEntry))
+    memset(table.slots, 0, capacity * SLOT_BYTES)
     table.header.magic = MAGIC
     table.header.version = TABLE_VERSION
     table.header.entry_bytes = sizeof(StateEntry)
@@ -103,11 +105,12 @@ cdef bint recover(StateTable* table, nsec_t now) noexcept nogil:
     """Whoever wrote the table may have died while moving an entry. False: past mending."""
     cdef uint64_t at
     cdef int turns = 0
-    table.header.hand &= table.header.capacity - 1
+    table.header.hand %= table.header.capacity
     table.header.swept_at = now
     for at in range(table.header.capacity):
         if table.slots[at].key.kind and not is_sound(table, &table.slots[at], now):
             memset(&table.slots[at], 0, sizeof(StateEntry))
+        table.marks[at] = mark_of(table.slots[at].tag) if table.slots[at].key.kind else 0
     table.header.count = 0
     while settle_all(table):
         turns += 1
@@ -115,7 +118,7 @@ cdef bint recover(StateTable* table, nsec_t now) noexcept nogil:
             return False
     for at in range(table.header.capacity):
         table.header.count += table.slots[at].key.kind != 0
-    return 4 * table.header.count <= 3 * table.header.capacity
+    return not is_past(table, table.header.count)
 
 
 cdef uint64_t settle_all(StateTable* table) noexcept nogil:
@@ -147,10 +150,10 @@ cdef bint settle(StateTable* table, uint64_t at) noexcept nogil:
     """Have the entry where a search finds it, once; whether it was elsewhere."""
     cdef StateEntry entry = table.slots[at]
     cdef uint64_t place
-    memset(&table.slots[at], 0, sizeof(StateEntry))
+    free_slot(table, at)
     place = place_of(table, &entry.key, entry.tag)
     if table.slots[place].key.kind == 0:
-        table.slots[place] = entry
+        occupy(table, place, &entry)
     return place != at
 
 
@@ -190,38 +193,74 @@ cdef bint is_state_tag(tag_t tag) noexcept nogil:
 # --- to find
 
 cdef inline uint64_t home_of(const StateTable* table, tag_t tag) noexcept nogil:
-    return tag >> 8 & (table.header.capacity - 1)
+    """Any number of slots will do: the tag's high half says how far along the table."""
+    return (tag >> 32) * table.header.capacity >> 32
+
+
+cdef inline uint64_t after(const StateTable* table, uint64_t at) noexcept nogil:
+    return at + 1 if at + 1 < table.header.capacity else 0
+
+
+cdef inline bint is_past(const StateTable* table, uint64_t count) noexcept nogil:
+    return 5 * count > 4 * table.header.capacity
 
 
 cdef uint64_t place_of(const StateTable* table, const StateKey* key, tag_t tag) noexcept nogil:
     """Where it is, or the free slot where it would be. There is one: see `state_insert`."""
-    cdef uint64_t last = table.header.capacity - 1
     cdef uint64_t at = home_of(table, tag)
-    while table.slots[at].key.kind and not (
-        table.slots[at].tag == tag
+    cdef uint8_t mark = mark_of(tag)
+    while table.marks[at] and not (
+        table.marks[at] == mark and table.slots[at].tag == tag
         and memcmp(&table.slots[at].key, key, sizeof(StateKey)) == 0
     ):
-        at = (at + 1) & last
+        at = after(table, at)
     return at
+
+
+cdef inline uint8_t mark_of(tag_t tag) noexcept nogil:
+    """Of a slot that is taken: most of those that are another's are told from it at once."""
+    return <uint8_t>(tag >> 8 | 1)
+
+
+cdef inline void occupy(StateTable* table, uint64_t at, const StateEntry* entry) noexcept nogil:
+    table.slots[at] = entry[0]
+    table.marks[at] = mark_of(entry.tag)
+
+
+cdef inline void free_slot(StateTable* table, uint64_t at) noexcept nogil:
+    memset(&table.slots[at], 0, sizeof(StateEntry))
+    table.marks[at] = 0
+
+
+cdef void state_prefetch(const StateTable* table, tag_t tag) noexcept nogil:
+    cdef uint64_t at = home_of(table, tag)
+    prefetch(&table.marks[at])
+    prefetch(&table.slots[at].key)
+    prefetch(&table.slots[at].tag)
 
 
 cdef const StateEntry* state_find(
     const StateTable* table, const StateKey* key, nsec_t now,
 ) noexcept nogil:
+    return state_find_tagged(table, key, state_tag(table, key), now)
+
+
+cdef const StateEntry* state_find_tagged(
+    const StateTable* table, const StateKey* key, tag_t tag, nsec_t now,
+) noexcept nogil:
     cdef const StateEntry* found
     if table == NULL:
         return NULL
-    found = &table.slots[place_of(table, key, state_tag(table, key))]
+    found = &table.slots[place_of(table, key, tag)]
     return found if found.key.kind and found.expires > now else NULL
 
 
 cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) noexcept nogil:
-    cdef uint64_t last = table.header.capacity - 1
     cdef uint64_t at = home_of(table, tag)
-    while table.slots[at].key.kind:
-        if table.slots[at].tag == tag:
+    while table.marks[at]:
+        if table.marks[at] == mark_of(tag) and table.slots[at].tag == tag:
             return &table.slots[at] if table.slots[at].expires > now else NULL
-        at = (at + 1) & last
+        at = after(table, at)
     return NULL
 
 
@@ -230,16 +269,23 @@ cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) no
 cdef StateEntry* state_insert(
     StateTable* table, const StateEntry* entry, nsec_t now,
 ) noexcept nogil:
-    cdef tag_t tag = state_tag(table, &entry.key)
-    cdef StateEntry* slot = &table.slots[place_of(table, &entry.key, tag)]
+    return state_insert_tagged(table, entry, state_tag(table, &entry.key), now)
+
+
+cdef StateEntry* state_insert_tagged(
+    StateTable* table, const StateEntry* entry, tag_t tag, nsec_t now,
+) noexcept nogil:
+    cdef uint64_t at = place_of(table, &entry.key, tag)
+    cdef StateEntry* slot = &table.slots[at]
     if slot.key.kind == 0:
-        if not is_entry(entry) or 4 * (table.header.count + 1) > 3 * table.header.capacity:
+        if not is_entry(entry) or is_past(table, table.header.count + 1):
             table.header.refused += 1
             return NULL
         table.header.count += 1
         table.header.inserted += 1
     slot[0] = entry[0]
     slot.tag = tag
+    table.marks[at] = mark_of(tag)
     slot.state = slot.state or <uint8_t>T_ESTABLISHED
     slot.told_at = now
     slot.expires = now + state_timeout(slot)
@@ -261,21 +307,25 @@ cdef bint state_remove(StateTable* table, const StateKey* key) noexcept nogil:
 
 cdef void clear_slot(StateTable* table, uint64_t at) noexcept nogil:
     """Free it, and move back what stands behind it and would rather stand there."""
-    cdef uint64_t last = table.header.capacity - 1
-    cdef uint64_t next = (at + 1) & last
+    cdef uint64_t next = after(table, at)
     cdef uint64_t home
     while table.slots[next].key.kind:
         home = home_of(table, table.slots[next].tag)
-        if (next - home & last) >= (next - at & last):
-            table.slots[at] = table.slots[next]
+        if steps_to(table, home, next) >= steps_to(table, at, next):
+            occupy(table, at, &table.slots[next])
             at = next
-        next = (next + 1) & last
-    memset(&table.slots[at], 0, sizeof(StateEntry))
+        next = after(table, next)
+    free_slot(table, at)
     table.header.count -= 1
 
 
+cdef inline uint64_t steps_to(
+    const StateTable* table, uint64_t begin, uint64_t end,
+) noexcept nogil:
+    return end - begin if end >= begin else end + table.header.capacity - begin
+
+
 cdef int state_expire(StateTable* table, nsec_t now, Buffer* tags) except -1 nogil:
-    cdef uint64_t last = table.header.capacity - 1
     cdef uint64_t steps = due_steps(table, now)
     cdef StateEntry* slot
     while steps:
@@ -286,7 +336,7 @@ cdef int state_expire(StateTable* table, nsec_t now, Buffer* tags) except -1 nog
             table.header.expired += 1
             clear_slot(table, table.header.hand)  # and look again at what moved there
         else:
-            table.header.hand = (table.header.hand + 1) & last
+            table.header.hand = after(table, table.header.hand)
             steps -= 1
     return 0
 

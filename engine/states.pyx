@@ -10,12 +10,16 @@ from libc.string cimport memcmp, memcpy, memset
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport tag_t, uint8_t, uint64_t
 from onehop.engine.state cimport (
-    HEADER_BYTES, state_expire, state_find, state_insert, state_key_clear, state_open,
-    state_remove, state_tag, state_timeout, state_touch,
+    HEADER_BYTES, SLOT_BYTES, state_expire, state_find, state_find_tagged, state_insert,
+    state_insert_tagged, state_key_clear, state_open, state_prefetch, state_remove, state_tag,
+    state_timeout, state_touch,
 )
 from onehop.engine.state_codec cimport (
     ITEM_PUT, ITEM_REMOVE, MAJOR, MINOR, message_add, message_merge,
 )
+
+cdef enum:
+    BATCH = 16             # entries whose memory is on its way at the same time
 
 KINDS = ("", "connection", "snat", "reverse_snat", "dnat", "reverse_dnat", "affinity")
 STATES = ("", "half-open", "established", "closing", "closed")
@@ -37,10 +41,8 @@ RECORD = numpy.dtype([  # StateEntry
 
 
 def bytes_for(capacity: int) -> int:
-    slots = 4
-    while 3 * slots < 4 * capacity:
-        slots *= 2
-    return HEADER_BYTES + slots * sizeof(StateEntry)
+    slots = max(4, -(-5 * capacity // 4))
+    return HEADER_BYTES + slots * SLOT_BYTES
 
 
 cdef class States:
@@ -63,7 +65,7 @@ cdef class States:
     def counters(self):
         header = self.table.header[0]
         return {
-            "entries": header.count, "capacity": header.capacity * 3 // 4,
+            "entries": header.count, "capacity": header.capacity * 4 // 5,
             "refused": header.refused, "inserted": header.inserted, "expired": header.expired,
             "merged": header.merged, "unreadable": header.unreadable,
         }
@@ -103,9 +105,13 @@ cdef class States:
         cdef uint64_t i, n = <uint64_t>view.shape[0] // sizeof(StateEntry)
         done = numpy.zeros(n, bool)
         cdef uint8_t[::1] flags = done.view(numpy.uint8)
+        cdef tag_t[BATCH] tags
         with nogil:
             for i in range(n):
-                flags[i] = state_insert(&self.table, &entries[i], now_ns) != NULL
+                if i % BATCH == 0:
+                    come_near(&self.table, &entries[i], n - i, tags)
+                flags[i] = state_insert_tagged(
+                    &self.table, &entries[i], tags[i % BATCH], now_ns) != NULL
         return done
 
     def find_records(self, records, nsec_t now_ns):
@@ -115,9 +121,13 @@ cdef class States:
         cdef const StateEntry* found
         out = numpy.zeros(n, RECORD)
         cdef uint8_t[::1] room = out.view(numpy.uint8)
+        cdef tag_t[BATCH] tags
         with nogil:
             for i in range(n):
-                found = state_find(&self.table, &entries[i].key, now_ns)
+                if i % BATCH == 0:
+                    come_near(&self.table, &entries[i], n - i, tags)
+                found = state_find_tagged(
+                    &self.table, &entries[i].key, tags[i % BATCH], now_ns)
                 if found != NULL:
                     memcpy(&room[i * sizeof(StateEntry)], found, sizeof(StateEntry))
         return out
@@ -180,6 +190,16 @@ def as_bytes(records):
     if records.dtype != RECORD:
         raise ValueError("not an array of RECORD")
     return numpy.ascontiguousarray(records).view(numpy.uint8).reshape(-1)
+
+
+cdef void come_near(
+    const StateTable* table, const StateEntry* entries, uint64_t n, tag_t* tags,
+) noexcept nogil:
+    """The tags of as many as fit, and their slots on the way into the cache."""
+    cdef uint64_t i
+    for i in range(min(n, <uint64_t>BATCH)):
+        tags[i] = state_tag(table, &entries[i].key)
+        state_prefetch(table, tags[i])
 
 
 cdef bint is_wanted(
