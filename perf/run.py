@@ -13,7 +13,7 @@ import sys
 
 import report
 from record import read
-from targets import TARGETS, find
+from targets import TARGETS, against_the_smallest, find
 
 HERE = pathlib.Path(__file__).parent
 REPORTS = HERE.parent / "reports"
@@ -33,6 +33,7 @@ def main(arguments: list[str]) -> int:
     ).returncode
     where |= report.machine()
     samples = list(read(SAMPLES))
+    samples += against_the_smallest(samples)
     findings = [find(target, samples) for target in TARGETS]
     report.save(findings, samples, where, REPORTS)
     report.draw(samples, REPORTS)

@@ -26,6 +26,7 @@ from onehop.engine.topology import Topology
 VM, NEAR = "10.0.0.1", "10.0.255.254"
 PUBLIC = "203.0.113.1"
 UPLINKS = (1, 2, 3)
+MACHINES = 8  # of the agent's host: each port has a share of the agent
 IP_AT, PORTS_AT = 14, 34  # in an untagged frame
 
 
@@ -59,8 +60,8 @@ def machine(name: str, host: str, bridge: str, number: int, address: str, **more
     )  # fmt: skip
 
 
-def stateful() -> list[model.Resource]:
-    """The network of the targets."""
+def stateful(machines: int = 1) -> list[model.Resource]:
+    """The network of the targets; `machines` of them are on h1."""
     masquerade = model.Rule(
         action="snat",
         out_ports=("tenant-provider",),
@@ -82,8 +83,11 @@ def stateful() -> list[model.Resource]:
         model.Chain(name="in", rules=(model.Rule(action="reverse_snat"),)),
         model.Chain(name="out", rules=(masquerade,)),
         *groups(),
-        machine("vm1", "h1", "net", 1, VM, security_groups=("web", "all")),
-        machine("vm2", "h2", "net", 2, "10.0.0.2", security_groups=("web",)),
+        *(
+            machine(f"vm{n}", "h1", "net", n, address(0, n), security_groups=("web", "all"))
+            for n in range(1, machines + 1)
+        ),
+        machine("far", "h2", "net", 999, address(0, 999), security_groups=("web",)),
         *attach("net", "tenant", f"{NEAR}/16"),
         *link("tenant", "provider", "10.9.0.1/24", "10.9.0.2/24"),
         back,
@@ -115,6 +119,11 @@ def hot_path(
     """The hot path of h1."""
     topology = Topology()
     topology.update(keyed(stateful() if resources is None else resources))
+    return host_of(topology, entries=entries, max_flows=max_flows)
+
+
+def host_of(topology: Topology, *, entries: int, max_flows: int) -> Datapath:
+    """The hot path of h1 in this topology, with its machines plugged in."""
     datapath = Datapath(topology, host="h1", max_flows=max_flows, states=States(entries))
     datapath.set_tunnel_port(1000)
     for port in topology.ports_of_host("h1"):
