@@ -10,10 +10,13 @@ Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (N
 
 from hashlib import blake2b
 
+import numpy
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
-from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
+from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
+from onehop.engine.known cimport mix
+from onehop.engine.state cimport StateEntry, state_tag
 
 # Primes, so that every step visits every slot. The more members, the more slots move, and the
 # fewer of a larger table (measured: 0.8 % of the one with 20, 0.9 % of the other with 180).
@@ -76,3 +79,17 @@ cdef void take(uint16_t* found, uint32_t n_slots, Turn* turn, uint16_t who) noex
         turn.at = (turn.at + turn.step) % n_slots
     found[turn.at] = who
     turn.at = (turn.at + turn.step) % n_slots
+
+
+def choose(shares, records, uint64_t seed=0):
+    cdef const uint16_t[::1] slots = numpy.ascontiguousarray(shares, numpy.uint16)
+    cdef const uint8_t[::1] view = records.view(numpy.uint8)
+    cdef const StateEntry* entries = <const StateEntry*>&view[0]
+    cdef uint64_t i, n = <uint64_t>view.shape[0] // sizeof(StateEntry)
+    found = numpy.empty(n, numpy.uint16)
+    cdef uint16_t[::1] out = found
+    with nogil:
+        for i in range(n):
+            out[i] = slots[
+                mix(state_tag(NULL, &entries[i].key), seed) % <uint64_t>slots.shape[0]]
+    return found

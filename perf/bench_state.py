@@ -97,7 +97,8 @@ def test_ovs_conntrack(meter: Meter, what: str) -> None:
 @pytest.mark.parametrize("members", MEMBERS)
 def test_maglev(meter: Meter, members: int) -> None:
     pool = [(f"10.0.0.{n} 80", 1) for n in range(members)]
-    shares, records = maglev.table(pool), connections(100_000)
+    shares = np.array(maglev.table(pool), np.uint16)
+    records = connections(100_000)
     chosen = maglev.choose(shares, records)
     counts = np.bincount(chosen, minlength=members)
     assert abs(counts - len(records) / members).max() < 6 * (len(records) / members) ** 0.5

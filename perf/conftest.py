@@ -1,4 +1,7 @@
-"""`meter`: what the benchmarks measure with; where it goes is said by ONEHOP_SAMPLES."""
+"""`meter`: what the benchmarks measure with; where it goes is said by ONEHOP_SAMPLES.
+
+What is `long` is left out of runs without clocks.
+"""
 
 from __future__ import annotations
 
@@ -21,3 +24,10 @@ def meter(benchmark: Any) -> Iterator[Meter]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "long: not in a quick run")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("benchmark_disable"):
+        long = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
