@@ -220,6 +220,7 @@ def test_dead_gateway_loses_its_flows_at_once_and_gets_them_back():
     bench.tell(events.PortChanged(port("bfd-g1", BFD_G1, live=False)))
     assert through_gateways(bench) == {"172.31.0.12"}
     bench.tell(events.PortChanged(port("bfd-g1", BFD_G1, live=True)))
+    bench.pass_time(1)  # until its session is steady
     assert through_gateways(bench) == {"172.31.0.11", "172.31.0.12"}
 
 

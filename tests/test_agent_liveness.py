@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from onehop.controller.agent.events import OfPort
-from onehop.controller.agent.liveness import GRACE_NS, TOGETHER_NS, Liveness
+from onehop.controller.agent.liveness import GRACE_NS, REST_NS, STEADY_NS, TOGETHER_NS, Liveness
 
 WATCHED = {"g1": "bfd-g1", "g2": "bfd-g2"}
 
@@ -43,8 +43,18 @@ def test_port_just_made_has_grace_until_it_was_up():
     assert update(liveness, ports(g1=False, g2=False), 0) == {}
     assert update(liveness, ports(g1=True, g2=False), 1) == {}
     assert update(liveness, ports(g1=True, g2=False), GRACE_NS) == {"g2": False}
-    assert update(liveness, ports(g1=True, g2=True), GRACE_NS + 1) == {"g2": True}
-    assert update(liveness, ports(g1=True, g2=False), GRACE_NS + 2) == {"g2": False}
+
+
+def test_gateway_that_comes_back_counts_once_its_session_is_steady():
+    liveness = Liveness()
+    liveness.found(WATCHED.values())
+    assert update(liveness, ports(g1=True, g2=False), 0) == {"g2": False}
+    assert update(liveness, ports(g1=True, g2=True), 1) == {}
+    assert update(liveness, ports(g1=True, g2=False), STEADY_NS) == {}
+    assert update(liveness, ports(g1=True, g2=True), STEADY_NS + 1) == {}
+    assert update(liveness, ports(g1=True, g2=True), 2 * STEADY_NS) == {}
+    assert liveness.usable == {"g1": True, "g2": False}
+    assert update(liveness, ports(g1=True, g2=True), 2 * STEADY_NS + 1) == {"g2": True}
 
 
 def test_host_comes_back():
@@ -81,10 +91,21 @@ def test_isolated_is_who_watches_others_and_reaches_none():
 def test_gateways_that_go_silent_together_are_given_up_only_if_they_stay_away():
     liveness = Liveness()
     update(liveness, ports(g1=True, g2=True), 0)
-    assert update(liveness, ports(g1=True, g2=False), 1) == {"g2": False}
-    assert update(liveness, ports(g1=False, g2=False), 2) == {"g2": True}
-    assert update(liveness, ports(g1=True, g2=False), 3) == {}
-    assert update(liveness, ports(g1=True, g2=False), 2 + GRACE_NS) == {"g2": False}
+    assert update(liveness, ports(g1=False, g2=False), 2) == {}
+    assert update(liveness, ports(g1=False, g2=False), GRACE_NS) == {}
+    assert update(liveness, ports(g1=False, g2=False), 2 + GRACE_NS) == {
+        "g1": False,
+        "g2": False,
+    }
+
+
+def test_gateways_that_went_silent_together_are_soon_given_up_once_one_is_back():
+    liveness = Liveness()
+    update(liveness, ports(g1=True, g2=True), 0)
+    update(liveness, ports(g1=False, g2=False), 1)
+    assert update(liveness, ports(g1=True, g2=False), 2) == {}
+    assert update(liveness, ports(g1=True, g2=False), 1 + REST_NS) == {}
+    assert update(liveness, ports(g1=True, g2=False), 2 + REST_NS) == {"g2": False}
 
 
 def test_gateway_that_was_long_gone_gets_no_benefit_when_the_last_one_goes():

@@ -195,7 +195,7 @@ class Core:
             flows=datapath.flow_count,
             static_flows=len(self._statics),
             waiting_packets=len(self.packets.waiting),
-            peers=dict(self.liveness.session_up),
+            peers=self.liveness.usable,
             ports={port: self.topology.is_active(port) for port in sorted(self._bound)},
             uplinks=uplinks,
             rows={kind: len(found) for kind, found in sorted(self.snapshot.items())},

@@ -7,8 +7,11 @@
 3. Hosts that have a stand-in (gateways) are given up at once.  To one that has none, packets go
    whatever BFD says: there is no better place for them.
 4. When nobody answers any more, there is no better place either, and the fault is likelier here: a
-   switch that did not get a core for a while.  Who answered within `TOGETHER_NS` before is
-   then given up only if it does not come back within `GRACE_NS`.
+   switch that did not get a core for a while, so that all sessions end within `TOGETHER_NS`.
+   Those are then given up only if they do not come back within `GRACE_NS`, or within
+   `REST_NS` of the first one.
+5. A session that comes up often goes down once more before it is steady: a host that was given up
+   counts again after `STEADY_NS`, or at once where there is no other.
 """
 
 from __future__ import annotations
@@ -18,7 +21,9 @@ from collections.abc import Collection, Iterable, Mapping
 from onehop.controller.agent.events import OfPort
 
 GRACE_NS = 3_000_000_000
-TOGETHER_NS = 1_000_000_000
+TOGETHER_NS = 300_000_000
+REST_NS = 1_000_000_000
+STEADY_NS = 1_000_000_000
 
 
 class Liveness:
@@ -29,6 +34,8 @@ class Liveness:
         self.session_up: dict[str, bool] = {}  # what BFD says
         self._trusted_from_ns: dict[str, int] = {}  # device -> when a dead session counts
         self._silent_since_ns: dict[str, int] = {}  # device -> when its session was lost
+        self._live_since_ns: dict[str, int] = {}
+        self._doubted: set[str] = set()  # devices that went silent together
         self._devices: dict[str, str] = {}  # of the hosts that are watched
 
     def found(self, devices: Iterable[str]) -> None:
@@ -47,28 +54,31 @@ class Liveness:
         self._devices = dict(watched)
         reached = any(self.session_up.values())
         self.session_up = {h: d in ports and ports[d].live for h, d in watched.items()}
-        for known in (self._trusted_from_ns, self._silent_since_ns):
+        for known in (self._trusted_from_ns, self._silent_since_ns, self._live_since_ns):
             for gone in known.keys() - ports.keys():
                 del known[gone]
         for host, device in watched.items():
             if self.session_up[host]:
                 self._silent_since_ns.pop(device, None)
+                self._live_since_ns.setdefault(device, now_ns)
             else:
+                self._live_since_ns.pop(device, None)
                 self._silent_since_ns.setdefault(device, now_ns)
         if reached and self.isolated():
             self._doubt(now_ns)
-        before, self.alive = (
-            self.alive,
-            {
-                host: host not in gateways or self._believe(ports.get(device), now_ns)
-                for host, device in watched.items()
-            },
-        )
+        elif not reached and not self.isolated():
+            self._rest(now_ns)
+        before, self.alive = self.alive, self._alive(watched, ports, now_ns, gateways)
         return {
             host: self.alive.get(host, True)
             for host in sorted(before.keys() | self.alive.keys())
             if before.get(host, True) != self.alive.get(host, True)
         }
+
+    @property
+    def usable(self) -> dict[str, bool]:
+        """Who answers and is believed to be there, of those that are watched."""
+        return {host: up and self.alive[host] for host, up in self.session_up.items()}
 
     def isolated(self) -> bool:
         """Others are watched, and none of them answers."""
@@ -87,6 +97,34 @@ class Liveness:
         for device, since_ns in self._silent_since_ns.items():
             if now_ns - since_ns <= TOGETHER_NS:
                 self._trusted_from_ns[device] = now_ns + GRACE_NS
+                self._doubted.add(device)
+
+    def _rest(self, now_ns: int) -> None:
+        """One is back: the others that went silent with it have not much longer."""
+        for device in self._doubted & self._trusted_from_ns.keys():
+            until_ns = min(self._trusted_from_ns[device], now_ns + REST_NS)
+            self._trusted_from_ns[device] = until_ns
+        self._doubted.clear()
+
+    def _alive(
+        self,
+        watched: Mapping[str, str],
+        ports: Mapping[str, OfPort],
+        now_ns: int,
+        gateways: Collection[str],
+    ) -> dict[str, bool]:
+        believed = {
+            host: host not in gateways or self._believe(ports.get(device), now_ns)
+            for host, device in watched.items()
+        }
+        steady = {
+            host
+            for host, device in watched.items()
+            if self.alive.get(host, True)
+            or now_ns - self._live_since_ns.get(device, now_ns) >= STEADY_NS
+        }
+        others = any(believed[host] for host in steady & set(gateways))
+        return {host: up and (host in steady or not others) for host, up in believed.items()}
 
     def _believe(self, port: OfPort | None, now_ns: int) -> bool:
         if port is None:

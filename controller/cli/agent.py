@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from typing import Annotated, Any, NoReturn
 
 import msgspec
@@ -102,11 +104,16 @@ def clean(
     json: Json = False,
 ) -> None:
     """Remove what the agent of HOST made here: the bridge, FRR, monitors, their namespaces."""
+    # Eventlet announces its own end, which tells an operator nothing.
+    warnings.filterwarnings("ignore", r"\s*Eventlet is deprecated")
     from onehop.controller.agent import monitors, switch, uplinks
 
     uplinks.clean(host, run_dir)
     monitors.clean(host, run_dir)
-    switch.remove_bridge(ovsdb)
+    try:
+        switch.remove_bridge(ovsdb)
+    except subprocess.CalledProcessError:
+        raise CommandError(f"br-int is still there: no database answers at {ovsdb}") from None
     if json:
         print_json({"host": host, "cleaned": True})
 
