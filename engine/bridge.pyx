@@ -392,12 +392,12 @@ cdef int to_interior(
     if walk.topo.devices[device].kind != DEVICE_BRIDGE:
         overhear(walk, far)
         return FORWARD
-    if enter_device(walk, device, far) != GO_ON:
-        return FORWARD
     if walk.n_passed == MAX_DEVICES:
         return LOOP
     walk.passed[walk.n_passed] = device
     walk.n_passed += 1
-    kind = flood_from(walk, device, far, seen, n_seen)
+    kind = FORWARD
+    if enter_device(walk, device, far) == GO_ON:
+        kind = flood_from(walk, device, far, seen, n_seen)
     walk.n_passed -= 1
     return kind

@@ -27,6 +27,8 @@ from networks import (
 
 from onehop.engine import model
 from onehop.engine.effects import MacLearned, NeighborLearned
+from onehop.engine.simulate import Simulator
+from onehop.engine.topology import Topology
 
 
 def bridged(count: int, *, is_stated: bool = False) -> Resources:
@@ -173,3 +175,23 @@ def test_a_ring_of_bridges_is_a_loop_and_no_storm(names: str) -> None:
     network = Network([*hosts(1), *bridges, *ring, machine(0, "a")])
     verdict = network.send("vm0", raw(BROADCAST, mac(0)))
     assert (verdict.kind, outputs(verdict), verdict.cacheable) == ("loop", [], False)
+
+
+def test_flood_over_a_second_bridge_has_passed_it_when_its_filter_asks():
+    topology = Topology()
+    topology.update(
+        model.load("""
+        hosts: [{name: h0, tunnel_address: 172.31.0.1}]
+        chains: [{name: c, rules: [{action: drop, traversed_device: far}]}]
+        bridges: [{name: near}, {name: far, inbound_filter: c}]
+        ports:
+          - {name: m0, device: near, host: h0, interface: t0}
+          - {name: m1, device: near, host: h0, interface: t1}
+          - {name: m2, device: far, host: h0, interface: t2}
+          - {name: far-near, device: far, peer: near-far}
+          - {name: near-far, device: near}
+        """)
+    )
+    frame = bytes.fromhex("ffffffffffff02000000000188b5") + bytes(46)
+    verdict = Simulator(topology).simulate(frame, "m0", 0)
+    assert [output.port for output in verdict.outputs] == ["m1"]
