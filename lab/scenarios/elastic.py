@@ -31,7 +31,7 @@ from onehop.lab.state import LabError
 from onehop.lab.topo import MAX_GATEWAYS
 from onehop.lab.traffic import LoadDirection
 
-LIMIT_MS = 500.0  # no more than if a gateway had died, also where its processes share two cores
+LIMIT_MS = 150.0  # what the start of a host may delay others, where they share two cores
 OFFERED = 0.4  # of the capacity of the first gateways: a new one needs some of the cores to start
 
 
