@@ -33,8 +33,7 @@ class Liveness:
         self.alive: dict[str, bool] = {}  # what is believed
         self.session_up: dict[str, bool] = {}  # what BFD says
         self._trusted_from_ns: dict[str, int] = {}  # device -> when a dead session counts
-        self._silent_since_ns: dict[str, int] = {}  # device -> when its session was lost
-        self._live_since_ns: dict[str, int] = {}
+        self._since: dict[str, tuple[bool, int]] = {}  # device -> whether live, and since when
         self._doubted: set[str] = set()  # devices that went silent together
         self._devices: dict[str, str] = {}  # of the hosts that are watched
 
@@ -54,16 +53,13 @@ class Liveness:
         self._devices = dict(watched)
         reached = any(self.session_up.values())
         self.session_up = {h: d in ports and ports[d].live for h, d in watched.items()}
-        for known in (self._trusted_from_ns, self._silent_since_ns, self._live_since_ns):
-            for gone in known.keys() - ports.keys():
-                del known[gone]
+        for gone in (self._trusted_from_ns.keys() | self._since.keys()) - ports.keys():
+            self._trusted_from_ns.pop(gone, None)
+            self._since.pop(gone, None)
         for host, device in watched.items():
-            if self.session_up[host]:
-                self._silent_since_ns.pop(device, None)
-                self._live_since_ns.setdefault(device, now_ns)
-            else:
-                self._live_since_ns.pop(device, None)
-                self._silent_since_ns.setdefault(device, now_ns)
+            live = self.session_up[host]
+            if self._since.get(device, (not live, 0))[0] is not live:
+                self._since[device] = (live, now_ns)
         if reached and self.isolated():
             self._doubt(now_ns)
         elif not reached and not self.isolated():
@@ -89,13 +85,13 @@ class Liveness:
         return {
             host
             for host, device in self._devices.items()
-            if now_ns - self._silent_since_ns.get(device, now_ns) >= GRACE_NS
+            if self._lasts(device, now_ns, live=False) >= GRACE_NS
         }
 
     def _doubt(self, now_ns: int) -> None:
         """Give the benefit of the doubt to those who went silent together."""
-        for device, since_ns in self._silent_since_ns.items():
-            if now_ns - since_ns <= TOGETHER_NS:
+        for device, (live, since_ns) in self._since.items():
+            if not live and now_ns - since_ns <= TOGETHER_NS:
                 self._trusted_from_ns[device] = now_ns + GRACE_NS
                 self._doubted.add(device)
 
@@ -120,11 +116,15 @@ class Liveness:
         steady = {
             host
             for host, device in watched.items()
-            if self.alive.get(host, True)
-            or now_ns - self._live_since_ns.get(device, now_ns) >= STEADY_NS
+            if self.alive.get(host, True) or self._lasts(device, now_ns, live=True) >= STEADY_NS
         }
         others = any(believed[host] for host in steady & set(gateways))
         return {host: up and (host in steady or not others) for host, up in believed.items()}
+
+    def _lasts(self, device: str, now_ns: int, *, live: bool) -> int:
+        """For how long the session has been so, in ns; 0 where it is not."""
+        found, since_ns = self._since.get(device, (not live, 0))
+        return now_ns - since_ns if found is live else 0
 
     def _believe(self, port: OfPort | None, now_ns: int) -> bool:
         if port is None:

@@ -18,6 +18,7 @@ from onehop.lab.gateways import Gateway
 from onehop.lab.lab import Lab
 from onehop.lab.results import Loss, Outage, Phase
 from onehop.lab.scenarios.load import Load
+from onehop.lab.scenarios.verdicts import outage_of
 
 OFFERED = 0.5  # of one uplink
 READY_S = 30.0
@@ -63,18 +64,8 @@ class Drain:
     def outages(self) -> tuple[Outage, ...]:
         """The gaps, for information: what counts here is that nothing is lost."""
         return tuple(
-            Outage(
-                event=what,
-                ms=found.ms,
-                upstream_ms=found.upstream,
-                downstream_ms=found.downstream,
-                others_ms=None,
-                lost_in_a_row=found.lost_in_a_row,
-                lost_limit=None,
-                limit_ms=None,
-            )
+            outage_of(what, self.load.probing.longest_gaps(at_ns, end_ns, used))
             for at_ns, end_ns, what, used in self._spans()
-            for found in [self.load.probing.longest_gaps(at_ns, end_ns, used)]
         )
 
     def losses(self) -> tuple[Loss, ...]:

@@ -25,6 +25,7 @@ from onehop.lab.scenarios.verdicts import (
     check_connections,
     check_outage,
     check_phase,
+    outage_of,
 )
 from onehop.lab.screen import Screen
 from onehop.lab.state import LabError
@@ -105,16 +106,7 @@ class _Show:
 
     def _outage(self, at_ns: int, end_ns: int, what: str, used: list[str]) -> Outage:
         found = self.load.probing.longest_gaps(at_ns, end_ns, used)
-        return Outage(
-            event=what,
-            ms=found.ms,
-            upstream_ms=found.upstream,
-            downstream_ms=found.downstream,
-            others_ms=None,
-            lost_in_a_row=found.lost_in_a_row,
-            lost_limit=LOST_LIMIT,
-            limit_ms=LIMIT_MS,
-        )
+        return outage_of(what, found, limit_ms=LIMIT_MS, lost_limit=LOST_LIMIT)
 
     def checks(self, outages: Sequence[Outage], connections: Connections) -> list[Check]:
         return [

@@ -29,6 +29,7 @@ from onehop.lab.scenarios.verdicts import (
     check_outage,
     check_phase,
     check_returned,
+    outage_of,
 )
 from onehop.lab.screen import Screen
 from onehop.lab.traffic import LoadDirection
@@ -151,16 +152,9 @@ class _Show:
     def _started(self, at_ns: int, end_ns: int, name: str, used: list[str]) -> Outage:
         known = used or [gateway.name for gateway in self.gateways]  # aimed while one was left
         found = self.load.probing.longest_gaps(at_ns, end_ns, known)
-        return Outage(
-            event=f"{name} back",
-            ms=found.ms,
-            upstream_ms=found.upstream,
-            downstream_ms=found.downstream,
-            others_ms=None,
-            lost_in_a_row=found.lost_in_a_row,
-            lost_limit=LOST_LIMIT if used else None,
-            limit_ms=BACK_LIMIT_MS if used else None,
-        )
+        if not used:
+            return outage_of(f"{name} back", found)
+        return outage_of(f"{name} back", found, limit_ms=BACK_LIMIT_MS, lost_limit=LOST_LIMIT)
 
     def losses(self) -> tuple[Loss, ...]:
         """Whoever stops a gateway without a word loses packets: their number is no matter."""

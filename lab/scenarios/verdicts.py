@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from onehop.lab.probing import Gaps
 from onehop.lab.results import Check, Connections, Loss, Outage, Phase, counted
 
 LEAST = 0.94  # efficiency
 RETURN_S = 30.0
+
+
+def outage_of(
+    event: str, found: Gaps, *, limit_ms: float | None = None, lost_limit: int | None = None
+) -> Outage:
+    """What an event did to the streams that were looked at together."""
+    return Outage(
+        event=event,
+        ms=found.ms,
+        upstream_ms=found.upstream,
+        downstream_ms=found.downstream,
+        others_ms=None,
+        lost_in_a_row=found.lost_in_a_row,
+        lost_limit=lost_limit,
+        limit_ms=limit_ms,
+    )
 
 
 def check_outage(outage: Outage) -> Check:
