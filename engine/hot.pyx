@@ -12,7 +12,7 @@ from onehop.engine.flows cimport (
 from onehop.engine.keep cimport keep, keep_alive, keep_telling
 from onehop.engine.openflow cimport (
     FLOW_PRIORITY, OFPFC_ADD, OFPFC_DELETE_STRICT, OFPFC_MODIFY_STRICT, OFPP_CONTROLLER,
-    put_delete, put_flow_mod, put_packet_out,
+    put_ask, put_delete, put_flow_mod, put_packet_out,
 )
 from onehop.engine.oxm cimport Match, normalise, read_match
 from onehop.engine.packet cimport FlowKey, Packet
@@ -48,7 +48,7 @@ cdef int hot_obey(
         install(hot, in_ofport, now)
     if verdict.sent_bytes:
         data, len_bytes = verdict.crafted + verdict.sent_off, verdict.sent_bytes
-    if hot.actions.len_bytes:
+    if verdict.kind == FORWARD and hot.actions.len_bytes:
         send(hot, in_ofport or <uint32_t>OFPP_CONTROLLER, data, len_bytes)
     return 0
 
@@ -87,6 +87,8 @@ cdef int encode(Hot* hot, const Verdict* verdict, uint32_t in_ofport) except -1 
     if verdict.kind == FORWARD:
         translate(&hot.actions, hot.topo, &hot.local, verdict.actions, verdict.n_actions,
                   in_ofport, &verdict.key)
+    elif verdict.is_early:  # until the switch has heard of the connection, the agent forwards
+        put_ask(&hot.actions)
     return 0
 
 

@@ -55,11 +55,13 @@ cdef uint32_t read_flow_stat(
     FlowStat* out, const uint8_t* msg, uint32_t len_bytes, uint32_t at,
 ) noexcept nogil
 
-# `actions`: encoded ones; none: the flow drops.
+# `actions`: encoded ones; none: the flow drops. Those of `put_ask` are metered.
 cdef int put_flow_mod(
     Buffer* out, uint8_t command, uint64_t cookie, const FlowKey* key, const FlowKey* mask,
     uint32_t ofport, uint16_t limits_mark, const uint8_t* actions, uint32_t action_bytes,
 ) except -1 nogil
+# Actions of a flow that drops for now: the agent sees some of what it drops.
+cdef int put_ask(Buffer* actions) except -1 nogil
 cdef int put_delete(Buffer* out, uint64_t cookie, uint64_t cookie_mask) except -1 nogil
 
 # False, and nothing is written, where all that is too long for a message.

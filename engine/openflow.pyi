@@ -64,6 +64,13 @@ def more_follows(data: bytes) -> bool:
     """Whether a multipart reply says that further parts will come."""
 
 def barrier_request(xid: int) -> bytes: ...
+def ask_meter() -> bytes:
+    """The meter of those flows that drop for want of a connection: once per connection, at first.
+
+    What passes it goes to the agent. Without it a reply that is quicker than the change of such a
+    flow would be lost; without a meter a flood of them would be the agent's.
+    """
+
 def async_config() -> bytes:
     """What a controller wants to be told of: to be sent once per connection.
 

@@ -4,7 +4,7 @@
    against the buffer.
 2. A flow that comes from a verdict is in table 0, or in LIMITED_TABLE where its match says
    something about the length; it has no timeouts (the agent owns expiry) and at most one
-   instruction: apply-actions.
+   instruction, apply-actions, behind the meter where it asks the agent.
 3. Messages carry xid 0 where nobody waits for an answer.
 """
 
@@ -28,6 +28,13 @@ cdef enum:
     OFPMP_FLOW = 1
     OFPIT_GOTO_TABLE = 1
     OFPIT_APPLY_ACTIONS = 4
+    OFPIT_METER = 6
+    OFPT_METER_MOD = 29
+    OFPMC_ADD = 0
+    OFPMC_DELETE = 2
+    OFPMF_PKTPS = 2
+    OFPMF_BURST = 4
+    OFPMBT_DROP = 1
     OFPAT_SET_FIELD = 25
     OFPAT_EXPERIMENTER = 0xffff
     NICIRA = 0x2320
@@ -35,6 +42,8 @@ cdef enum:
     OFPT_SET_ASYNC = 28
     OFPR_NO_MATCH = 0
     OFPR_ACTION = 1
+    ASK_METER = 1          # its number
+    ASK_RATE = 1000        # packets/s of a whole switch; as many may come at once
 
 
 # --- in
@@ -120,15 +129,29 @@ cdef int put_flow_mod(
     Buffer* out, uint8_t command, uint64_t cookie, const FlowKey* key, const FlowKey* mask,
     uint32_t ofport, uint16_t limits_mark, const uint8_t* actions, uint32_t action_bytes,
 ) except -1 nogil:
-    cdef uint8_t* msg = reserve(out, FLOW_MOD_BYTES + MATCH_MAX + 8 + action_bytes)
+    cdef uint8_t* msg = reserve(out, FLOW_MOD_BYTES + MATCH_MAX + 16 + action_bytes)
     cdef uint32_t len_bytes
     put_flow_mod_head(msg, command, cookie, 0, FLOW_PRIORITY)
     msg[24] = <uint8_t>LIMITED_TABLE if mask.len_class else 0
     len_bytes = FLOW_MOD_BYTES + put_match(msg + FLOW_MOD_BYTES, key, mask, ofport, limits_mark)
+    if action_bytes and get32(actions + 4) == OFPP_CONTROLLER:
+        put32(msg + len_bytes, OFPIT_METER << 16 | 8)
+        put32(msg + len_bytes + 4, ASK_METER)
+        len_bytes += 8
     if action_bytes:
         len_bytes += put_apply(msg + len_bytes, actions, action_bytes)
     put16(msg + 2, len_bytes)
     written(out, len_bytes)
+    return 0
+
+
+cdef int put_ask(Buffer* actions) except -1 nogil:
+    cdef uint8_t* action = reserve(actions, 16)
+    memset(action, 0, 16)
+    put16(action + 2, 16)
+    put32(action + 4, OFPP_CONTROLLER)
+    put16(action + 8, 0xffff)
+    written(actions, 16)
     return 0
 
 
@@ -367,6 +390,15 @@ def more_follows(data: bytes) -> bool:
 
 def barrier_request(xid: int) -> bytes:
     return message(OFPT_BARRIER_REQUEST, xid, b"")
+
+
+def ask_meter() -> bytes:
+    body = integer(OFPMF_PKTPS | OFPMF_BURST, 2) + integer(ASK_METER, 4)
+    band = integer(OFPMBT_DROP, 2) + integer(16, 2) + integer(ASK_RATE, 4) * 2 + bytes(4)
+    return (
+        message(OFPT_METER_MOD, 0, integer(OFPMC_DELETE, 2) + body)
+        + message(OFPT_METER_MOD, 0, integer(OFPMC_ADD, 2) + body + band)
+    )
 
 
 def async_config() -> bytes:

@@ -44,6 +44,7 @@ class Flow:
         instructions = message.instructions
         self.actions = [a for i in instructions for a in getattr(i, "actions", ())]
         self.goto = next((i.table_id for i in instructions if hasattr(i, "table_id")), None)
+        self.meter = next((i.meter_id for i in instructions if hasattr(i, "meter_id")), None)
         self.packets = 0
         length = struct.unpack_from("!H", raw, 50)[0]
         end = 48 + (length + 7) // 8 * 8
@@ -121,6 +122,8 @@ class FakeSwitch:
             case ofproto_v1_3.OFPT_MULTIPART_REQUEST:
                 self.messages.append("flow_stats")
                 self._flow_stats(raw, xid)
+            case ofproto_v1_3.OFPT_METER_MOD:
+                self.messages.append("meter_mod")
             case ofproto_v1_3.OFPT_SET_ASYNC:
                 self.messages.append("set_async")
                 self.tells_of_ttl = bool(raw[11] & 1 << TTL_REASON)

@@ -294,7 +294,7 @@ def test_restarted_agent_keeps_every_flow_that_is_right():
     again = Bench([*network(), learned(1), *neighbors()], switch=first.switch).boot()
     assert dynamic(again) == before
     # nothing but greetings
-    assert set(first.switch.messages) == {"set_async", "flow_stats", "packet_out"}
+    assert set(first.switch.messages) == {"set_async", "meter_mod", "flow_stats", "packet_out"}
     assert [order.serving for order in again.ordered(events.Reconcile)] == [None, True]
     assert again.core.status({}).flows == len(before)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from fake_switch import Out
+from fake_switch import Flow, Out
 from rig import GATEWAY, OUTSIDE, datagram
 from ryu.lib.packet import icmp, ipv4, tcp, udp
 from samples import built, ether_between
 from test_connections import ASK, REPLY, SYN, SYN_ACK, VM2, Host, back, guarded, there
 from test_nat_hot_path import FAR, PUBLIC, UPLINK, answer, headers, translating
 
-from onehop.engine import model
+from onehop.engine import model, openflow
 from onehop.engine.datapath import Datapath
 
 PATIENCE_NS = 50_000_000
@@ -43,6 +43,12 @@ class Patient(Host):
     def hear(self, other: Host) -> list[Out]:
         super().hear(other)
         return self.reconsider()
+
+    @property
+    def flow(self) -> Flow:
+        """The only one that comes from a verdict."""
+        (found,) = [f for f in self.switch.flows.values() if f.cookie & openflow.DYNAMIC]
+        return found
 
     def time_is_up(self) -> list[Out]:
         self.now_ns += PATIENCE_NS
@@ -93,6 +99,19 @@ def test_reply_to_nothing_is_dropped_when_its_time_is_up(pair) -> None:
     h1.send(ASK)
     assert h2.hear(h1) == [], "too late for that one"
     assert h2.switch.receive(VM2, REPLY), "but not for others"
+
+
+def test_a_flow_that_drops_for_now_still_asks(pair) -> None:
+    """Between the peer's word and the change of the flow no reply is lost."""
+    h1, h2 = pair
+    h2.send(REPLY, VM2)
+    h2.time_is_up()
+    assert h2.flow.meter
+    assert h2.send(REPLY, VM2) == [], "the flow is there, and asks"
+    h1.send(ASK)
+    (out,) = h2.hear(h1)
+    assert out.data == REPLY
+    assert h2.flow.meter is None
 
 
 def test_state_of_other_connections_releases_nothing(pair) -> None:

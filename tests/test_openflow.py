@@ -107,6 +107,15 @@ def test_ovs_is_asked_to_tell_of_ttls_that_run_out() -> None:
     assert "PORT_STATUS: add delete modify" in text
 
 
+def test_ovs_is_given_the_meter_anew() -> None:
+    data = openflow.ask_meter()
+    length = struct.unpack_from("!H", data, 2)[0]
+    assert "DEL meter=1" in by_ovs(data[:length]), "of an agent before"
+    text = by_ovs(data[length:])
+    assert "ADD meter=1 pktps burst" in text
+    assert "type=drop rate=1000 burst_size=1000" in text
+
+
 @pytest.mark.parametrize(
     ("match", "reason"),
     [

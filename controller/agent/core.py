@@ -266,7 +266,7 @@ class Core:
     def _switch_up(self, ports: Iterable[OfPort], now_ns: int) -> None:
         self._switch_down()
         self.switch_connected = True
-        self.packets.send(openflow.async_config())
+        self.packets.send(openflow.async_config() + openflow.ask_meter())
         self.ports = {port.device: port for port in ports}
         self._settle(now_ns)
 
