@@ -25,6 +25,7 @@ def link_parts() -> str:
 
 def extensions() -> list[Extension]:
     flags = ["-O1", "-g", "-UNDEBUG"] if DEBUG else ["-O3"]
+    flags += ["-fno-strict-aliasing"]  # keys are compared and hashed word by word
     return [
         Extension(f"{PROJECT}.engine.{pyx.stem}", [str(pyx)], extra_compile_args=flags)
         for pyx in sorted(pathlib.Path("engine").glob("*.pyx"))
