@@ -10,7 +10,7 @@ from onehop.engine.packet cimport (
 )
 from onehop.engine.state cimport (
     CONNECTION, D_FORWARD, D_NONE, D_RETURN, TCP_FIN, TCP_RST, TCP_VISITS,
-    state_find_tagged, state_key_clear, state_key_swap, state_tag, track_begin,
+    state_find_tagged, state_key_clear, state_key_swap, state_prefetch, state_tag, track_begin,
 )
 from onehop.engine.walk cimport (
     add_tag, miss, see_eth_type, see_frag, see_ip_dst, see_ip_src, see_proto, see_tcp_flags,
@@ -248,6 +248,8 @@ cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil:
     created = &walk.out.created[walk.out.n_created]
     created[0] = entry[0]
     created.tag = state_tag(walk.state, &entry.key)
+    if walk.state != NULL:
+        state_prefetch(walk.state, created.tag)
     if created.state == 0:
         created.state = track_begin(entry.key.proto, walk.pkt.key.tcp_flags)
     walk.out.n_created += 1

@@ -19,7 +19,7 @@ from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
 from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
 from onehop.engine.state_codec cimport message_merge
-from onehop.engine.tagged cimport Tagged, tagged_find
+from onehop.engine.tagged cimport Tagged, tagged_find, tagged_prefetch
 from onehop.engine.translate cimport ofport_of, translate
 from onehop.engine.verdict cimport DROP, FORWARD, R_STATE_FULL, Emitted
 
@@ -34,6 +34,7 @@ cdef int hot_obey(
     Hot* hot, uint32_t in_ofport, const uint8_t* data, uint32_t len_bytes, nsec_t now,
 ) except -1 nogil:
     cdef Verdict* verdict = &hot.verdict
+    tagged_prefetch(&hot.flows.tagged, verdict.tags, verdict.n_tags)
     if verdict.kind == FORWARD and not keep(&hot.keeper, hot.topo, verdict, now):
         refuse(verdict)
     review_created(hot, now)

@@ -23,6 +23,9 @@ cdef struct Keeper:
     uint64_t n_told        # entries in all that there have been
     uint8_t* hears         # by host: whether it hears of the verdict at hand
     uint32_t n_hears
+    idx_t* hearers         # those who do
+    uint32_t n_hearers
+    uint32_t room_hearers
 
 # Keep what a verdict that forwards a packet creates, and follow what it uses. False: there is no
 # room, and nothing was kept; then the packet must not be forwarded.

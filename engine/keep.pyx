@@ -1,7 +1,6 @@
 """What verdicts say about connections -> the state table, and what peers are to hear of it."""
 
 from libc.stdlib cimport free
-from libc.string cimport memset
 
 from onehop.engine.blocks cimport leases, lessee_of
 from onehop.engine.buffer cimport grow
@@ -10,7 +9,7 @@ from onehop.engine.state cimport (
     D_NONE, SNAT, StateKey, state_find, state_find_tagged, state_insert_tagged, state_remove,
     state_tag, state_timeout, state_touch, track_next,
 )
-from onehop.engine.state_codec cimport ITEM_PUT, message_add
+from onehop.engine.state_codec cimport ITEM_MAX, ITEM_PUT, item_write, message_append
 from onehop.engine.topology cimport Device, Port
 from onehop.engine.verdict cimport A_FLOOD, A_OUTPUT, Action, Used
 
@@ -77,26 +76,26 @@ cdef int keep_telling(
         if verdict.used[i].key.kind == SNAT:
             note_lessee(keeper, topo, state_find(keeper.table, &verdict.used[i].key, now))
     for i in range(verdict.n_created):
-        tell(keeper, topo.n_hosts, &verdict.created[i].key, verdict.created[i].tag, now)
+        tell(keeper, &verdict.created[i].key, verdict.created[i].tag, now)
     for i in range(verdict.n_used):
-        tell(keeper, topo.n_hosts, &verdict.used[i].key,
-             state_tag(keeper.table, &verdict.used[i].key), now)
+        tell(keeper, &verdict.used[i].key, state_tag(keeper.table, &verdict.used[i].key), now)
     return 0
 
 
-cdef int tell(
-    Keeper* keeper, uint32_t n_hosts, const StateKey* key, tag_t tag, nsec_t now,
-) except -1 nogil:
+cdef int tell(Keeper* keeper, const StateKey* key, tag_t tag, nsec_t now) except -1 nogil:
     cdef StateEntry* entry = <StateEntry*>state_find_tagged(keeper.table, key, tag, now)
-    cdef uint32_t host
+    cdef uint8_t[ITEM_MAX] item
+    cdef uint32_t i, len_bytes
     if entry == NULL:
         return 0
     entry.told_at = now
-    for host in range(n_hosts):
-        if keeper.hears[host]:
-            message_add(&keeper.messages[host], ITEM_PUT, entry, now)
-            keeper.n_told += 1
-            keeper.waiting = 1
+    if keeper.n_hearers == 0:
+        return 0
+    len_bytes = item_write(item, ITEM_PUT, entry, now)
+    for i in range(keeper.n_hearers):
+        message_append(&keeper.messages[keeper.hearers[i]], item, len_bytes)
+    keeper.n_told += keeper.n_hearers
+    keeper.waiting = 1
     return 0
 
 
@@ -106,14 +105,23 @@ cdef int find_hearers(Keeper* keeper, const Topo* topo, const Verdict* verdict) 
     cdef uint32_t i
     grow(<void**>&keeper.messages, &keeper.n_messages, topo.n_hosts, sizeof(Buffer))
     grow(<void**>&keeper.hears, &keeper.n_hears, topo.n_hosts, 1)
-    memset(keeper.hears, 0, topo.n_hosts)
+    grow(<void**>&keeper.hearers, &keeper.room_hearers, topo.n_hosts, sizeof(idx_t))
+    for i in range(keeper.n_hearers):
+        keeper.hears[keeper.hearers[i]] = 0
+    keeper.n_hearers = 0
     if verdict.key.in_port < topo.n_ports:
         note_group(keeper, &topo.ports[verdict.key.in_port])
     for i in range(verdict.n_actions):
         note_action(keeper, topo, &verdict.actions[i])
-    if keeper.host < topo.n_hosts:
-        keeper.hears[keeper.host] = 0
     return 0
+
+
+cdef inline void note_host(Keeper* keeper, idx_t host) noexcept nogil:
+    if host == keeper.host or keeper.hears[host]:
+        return
+    keeper.hears[host] = 1
+    keeper.hearers[keeper.n_hearers] = host
+    keeper.n_hearers += 1
 
 
 cdef void note_action(Keeper* keeper, const Topo* topo, const Action* action) noexcept nogil:
@@ -131,27 +139,28 @@ cdef void note_bridge(Keeper* keeper, const Topo* topo, const Device* bridge) no
 
 cdef void note_port(Keeper* keeper, const Port* port) noexcept nogil:
     if port.host != NONE:
-        keeper.hears[port.host] = 1
+        note_host(keeper, port.host)
     note_group(keeper, port)
 
 
 cdef void note_group(Keeper* keeper, const Port* port) noexcept nogil:
     cdef uint32_t i
     for i in range(port.n_state_hosts):
-        keeper.hears[port.state_hosts[i]] = 1
+        note_host(keeper, port.state_hosts[i])
 
 
 cdef void note_lessee(Keeper* keeper, const Topo* topo, const StateEntry* entry) noexcept nogil:
     """Nearly always one of those who hear; else the connection's machine has moved."""
     cdef idx_t host
+    cdef uint32_t i
     if entry == NULL or leases(topo, keeper.host, entry):
         return
-    for host in range(topo.n_hosts):
-        if keeper.hears[host] and leases(topo, host, entry):
+    for i in range(keeper.n_hearers):
+        if leases(topo, keeper.hearers[i], entry):
             return
     host = lessee_of(topo, entry)
     if host < topo.n_hosts:
-        keeper.hears[host] = 1
+        note_host(keeper, host)
 
 
 cdef void keeper_clear(Keeper* keeper) noexcept nogil:
@@ -160,3 +169,4 @@ cdef void keeper_clear(Keeper* keeper) noexcept nogil:
         free(keeper.messages[i].data)
     free(keeper.messages)
     free(keeper.hears)
+    free(keeper.hearers)

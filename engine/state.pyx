@@ -248,11 +248,11 @@ cdef const StateEntry* state_find(
 cdef const StateEntry* state_find_tagged(
     const StateTable* table, const StateKey* key, tag_t tag, nsec_t now,
 ) noexcept nogil:
-    cdef const StateEntry* found
+    cdef uint64_t at
     if table == NULL:
         return NULL
-    found = &table.slots[place_of(table, key, tag)]
-    return found if found.key.kind and found.expires > now else NULL
+    at = place_of(table, key, tag)
+    return &table.slots[at] if table.marks[at] and table.slots[at].expires > now else NULL
 
 
 cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) noexcept nogil:
@@ -277,7 +277,7 @@ cdef StateEntry* state_insert_tagged(
 ) noexcept nogil:
     cdef uint64_t at = place_of(table, &entry.key, tag)
     cdef StateEntry* slot = &table.slots[at]
-    if slot.key.kind == 0:
+    if table.marks[at] == 0:
         if not is_entry(entry) or is_past(table, table.header.count + 1):
             table.header.refused += 1
             return NULL

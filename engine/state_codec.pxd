@@ -13,7 +13,7 @@ length before it (2 bytes). An item:
 """
 
 from onehop.engine.buffer cimport Buffer
-from onehop.engine.cdefs cimport nsec_t, uint8_t, uint64_t
+from onehop.engine.cdefs cimport nsec_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.state cimport StateEntry, StateTable
 
 cdef enum:
@@ -21,11 +21,18 @@ cdef enum:
     MINOR = 0
     ITEM_PUT = 1
     ITEM_REMOVE = 2
+    ITEM_MAX = 78          # bytes, its length before it and three IPv6 addresses with it
 
 # Append an item to the message that `message` holds, which it begins where it is empty.
 cdef int message_add(
     Buffer* message, int operation, const StateEntry* entry, nsec_t now,
 ) except -1 nogil
+# The same in two steps, for an item that goes into several messages: its bytes, of which there are
+# ITEM_MAX at the most, and how many they are; and into a message.
+cdef uint32_t item_write(
+    uint8_t* at, int operation, const StateEntry* entry, nsec_t now,
+) noexcept nogil
+cdef int message_append(Buffer* message, const uint8_t* item, uint32_t len_bytes) except -1 nogil
 # Take in what it says; append the tags of entries that came, went or changed, as tag_t.
 # False: it is no message; what came before its fault was taken in.
 cdef bint message_merge(

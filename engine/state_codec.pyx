@@ -13,7 +13,6 @@ from onehop.engine.state cimport (
 cdef enum:
     HEAD_BYTES = 8
     FIXED_BYTES = 28           # of an item, before its addresses
-    ITEM_MAX = 2 + FIXED_BYTES + 3 * 16
     NS_PER_MS = 1_000_000
     MOST_MS = 0x7fffffff
 
@@ -28,19 +27,29 @@ cdef struct Item:
 cdef int message_add(
     Buffer* message, int operation, const StateEntry* entry, nsec_t now,
 ) except -1 nogil:
+    cdef uint8_t[ITEM_MAX] item
+    return message_append(message, item, item_write(item, operation, entry, now))
+
+
+cdef uint32_t item_write(
+    uint8_t* at, int operation, const StateEntry* entry, nsec_t now,
+) noexcept nogil:
     cdef uint32_t address_bytes = 4 if entry.key.family == 4 else 16
     cdef uint32_t len_bytes = FIXED_BYTES + 3 * address_bytes
-    cdef uint8_t* at
-    if message.len_bytes == 0:
-        message_begin(message)
-    at = reserve(message, ITEM_MAX)
     put16(at, len_bytes)
     put_fixed(at + 2, operation, entry, now)
     at += 2 + FIXED_BYTES
     memcpy(at, entry.key.src, address_bytes)
     memcpy(at + address_bytes, entry.key.dst, address_bytes)
     memcpy(at + 2 * address_bytes, entry.ip, address_bytes)
-    written(message, 2 + len_bytes)
+    return 2 + len_bytes
+
+
+cdef int message_append(Buffer* message, const uint8_t* item, uint32_t len_bytes) except -1 nogil:
+    if message.len_bytes == 0:
+        message_begin(message)
+    memcpy(reserve(message, len_bytes), item, len_bytes)
+    written(message, len_bytes)
     put32(message.data + 4, get32(message.data + 4) + 1)
     return 0
 

@@ -38,6 +38,8 @@ cdef uint32_t tagged_add(
     Tagged* index, uint32_t flow, const tag_t* tags, uint32_t n_tags,
 ) except? 0xffffffff nogil
 cdef void tagged_remove(Tagged* index, uint32_t first_link) noexcept nogil
+# Have the memory that looking up these tags needs brought near.
+cdef void tagged_prefetch(const Tagged* index, const tag_t* tags, uint32_t n_tags) noexcept nogil
 # Append the flows with this tag to `found`, as uint32_t.
 cdef int tagged_find(const Tagged* index, tag_t tag, Buffer* found) except -1 nogil
 # Whether any flow has this tag.

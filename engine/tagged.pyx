@@ -7,7 +7,7 @@ kind they are.
 from libc.stdlib cimport free
 from libc.string cimport memset
 
-from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.buffer cimport grow, prefetch, reserve, written
 
 cdef enum:
     FIRST_BUCKETS = 256
@@ -38,6 +38,12 @@ cdef void tagged_remove(Tagged* index, uint32_t first_link) noexcept nogil:
         index.links[link].next_of_flow = index.free_link
         index.free_link = link
         link = next_link
+
+
+cdef void tagged_prefetch(const Tagged* index, const tag_t* tags, uint32_t n_tags) noexcept nogil:
+    cdef uint32_t i
+    for i in range(n_tags if index.n_buckets else 0):
+        prefetch(&index.buckets[bucket_of(index, tags[i])])
 
 
 cdef int tagged_find(const Tagged* index, tag_t tag, Buffer* found) except -1 nogil:
