@@ -2,6 +2,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from onehop.engine.effects import Effect
+from onehop.engine.inspect import Installed, Proposed
 from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
@@ -89,6 +90,14 @@ class Datapath:
 
     def merge(self, message: bytes, now_ns: int) -> bytes:
         """Take in a peer's state message, of any bytes; what that changes in the switch."""
+
+    room: int  # how many places flows have: the low half of a cookie is below it
+
+    def installed(self, cookies: Iterable[int], now_ns: int) -> list[Installed]:
+        """The flows in the places that these cookies name; whose they are is in the answer."""
+
+    def proposed(self, packet: bytes, in_port: str, now_ns: int) -> Proposed:
+        """What would be installed for a packet; nothing changes. ValueError: it is no packet."""
 
     def take_state(self) -> list[tuple[str, bytes]]:
         """What other hosts are to hear since the last `Received`: after `count`, say."""

@@ -29,6 +29,7 @@ from onehop.engine.hot cimport (
     hot_expire, hot_forget, hot_forget_lengths, hot_merge, hot_obey, hot_review_all,
     hot_review_tag, hot_used,
 )
+from onehop.engine.inspect cimport installed_at, proposed
 from onehop.engine.keep cimport keeper_clear
 from onehop.engine.openflow cimport (
     OFPR_INVALID_TTL, OFPT_PACKET_IN, STATS_BEGIN, FlowStat, PacketIn, is_flow_stats, message_len,
@@ -461,6 +462,20 @@ cdef class Datapath:
     @property
     def flow_count(self):
         return self.hot.flows.count
+
+    # --- questions
+
+    def installed(self, cookies, nsec_t now_ns):
+        found = [installed_at(self.hot, <uint32_t>(cookie & 0xffffffff), now_ns)
+                 for cookie in cookies]
+        return [flow for flow in found if flow is not None]
+
+    @property
+    def room(self):
+        return self.hot.flows.room
+
+    def proposed(self, bytes packet, str in_port, nsec_t now_ns):
+        return proposed(self.hot, packet, self.topology.names.port_index(in_port), now_ns)
 
 
 cdef str address_text(const uint8_t* ip, uint8_t family):

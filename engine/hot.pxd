@@ -11,6 +11,7 @@ from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uin
 from onehop.engine.flows cimport Flows
 from onehop.engine.keep cimport Keeper
 from onehop.engine.openflow cimport FlowStat
+from onehop.engine.packet cimport Packet
 from onehop.engine.topology cimport Topo
 from onehop.engine.translate cimport Local
 from onehop.engine.verdict cimport Verdict
@@ -65,6 +66,10 @@ cdef int hot_emit(Hot* hot) except -1 nogil
 cdef int hot_review(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil
 cdef int hot_review_tag(Hot* hot, tag_t tag, nsec_t now) except -1 nogil
 cdef int hot_review_all(Hot* hot, nsec_t now) except -1 nogil
+# Whether a flow's match still tells all about its packets; its actions now are in hot.actions.
+cdef bint hot_holds(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil
+# What would be done about a packet: the verdict in hot.again, its actions in hot.actions.
+cdef int hot_propose(Hot* hot, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil
 # Take over a flow found in the switch, or change or delete it.
 cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil
 # Delete the flows whose match says something about the length: the list has changed.

@@ -165,12 +165,24 @@ cdef int hot_review(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
     cdef const Flow* slot = &hot.flows.slots[flow]
     if not slot.in_use:
         return 0
+    if not hot_holds(hot, flow, now):
+        return drop_flow(hot, flow)
+    return change(hot, flow, &hot.again)
+
+
+cdef bint hot_holds(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
+    cdef const Flow* slot = &hot.flows.slots[flow]
     if ofport_of(&hot.local, slot.key.in_port) != slot.ofport or not holds(
         hot, &slot.key, &hot.flows.masks[slot.mask], now
     ):
-        return drop_flow(hot, flow)
+        return False
     encode(hot, &hot.again, slot.ofport)
-    return change(hot, flow, &hot.again)
+    return True
+
+
+cdef int hot_propose(Hot* hot, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil:
+    simulate(hot.topo, hot.keeper.table, pkt, &hot.again, now, hot.seed)
+    return encode(hot, &hot.again, ofport)
 
 
 cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) noexcept nogil:

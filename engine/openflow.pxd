@@ -60,6 +60,10 @@ cdef int put_flow_mod(
     Buffer* out, uint8_t command, uint64_t cookie, const FlowKey* key, const FlowKey* mask,
     uint32_t ofport, uint16_t limits_mark, const uint8_t* actions, uint32_t action_bytes,
 ) except -1 nogil
+# The instructions of such a flow, which need action_bytes + 16 bytes; their length.
+cdef uint32_t put_instructions(
+    uint8_t* at, const uint8_t* actions, uint32_t action_bytes,
+) noexcept nogil
 # Actions of a flow that drops for now: the agent sees some of what it drops.
 cdef int put_ask(Buffer* actions) except -1 nogil
 cdef int put_delete(Buffer* out, uint64_t cookie, uint64_t cookie_mask) except -1 nogil

@@ -28,6 +28,8 @@ class FlowStats(NamedTuple):
     octets: int
     match: bytes  # the OXM fields, without header and padding
     instructions: bytes
+    table: int = 0
+    age_s: float = 0.0
 
 def static_flow(
     cookie: int,
@@ -53,7 +55,11 @@ def delete_flows(cookie: int, cookie_mask: int) -> bytes:
 
 def delete_strict(priority: int, match: Mapping[str, int | str]) -> bytes: ...
 def packet_out(data: bytes, actions: Sequence[Action], in_port: int = ...) -> bytes: ...
-def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0) -> bytes: ...
+def flow_stats_request(
+    xid: int, cookie: int = 0, cookie_mask: int = 0, match: Mapping[str, int | str] | None = None
+) -> bytes:
+    """Ask for the flows whose cookie agrees in `cookie_mask`, and that `match` covers."""
+
 def flow_stats(data: bytes) -> list[FlowStats]:
     """The flows in one or more whole flow-stats reply messages, other messages passed over.
 

@@ -134,15 +134,23 @@ cdef int put_flow_mod(
     put_flow_mod_head(msg, command, cookie, 0, FLOW_PRIORITY)
     msg[24] = <uint8_t>LIMITED_TABLE if mask.len_class else 0
     len_bytes = FLOW_MOD_BYTES + put_match(msg + FLOW_MOD_BYTES, key, mask, ofport, limits_mark)
-    if action_bytes and get32(actions + 4) == OFPP_CONTROLLER:
-        put32(msg + len_bytes, OFPIT_METER << 16 | 8)
-        put32(msg + len_bytes + 4, ASK_METER)
-        len_bytes += 8
-    if action_bytes:
-        len_bytes += put_apply(msg + len_bytes, actions, action_bytes)
+    len_bytes += put_instructions(msg + len_bytes, actions, action_bytes)
     put16(msg + 2, len_bytes)
     written(out, len_bytes)
     return 0
+
+
+cdef uint32_t put_instructions(
+    uint8_t* at, const uint8_t* actions, uint32_t action_bytes,
+) noexcept nogil:
+    cdef uint32_t len_bytes = 0
+    if action_bytes and get32(actions + 4) == OFPP_CONTROLLER:
+        put32(at, OFPIT_METER << 16 | 8)
+        put32(at + 4, ASK_METER)
+        len_bytes = 8
+    if action_bytes:
+        len_bytes += put_apply(at + len_bytes, actions, action_bytes)
+    return len_bytes
 
 
 cdef int put_ask(Buffer* actions) except -1 nogil:
@@ -236,6 +244,8 @@ class FlowStats(NamedTuple):
     octets: int
     match: bytes
     instructions: bytes
+    table: int = 0
+    age_s: float = 0.0
 
 
 def static_flow(cookie: int, priority: int, match, actions, table: int = 0) -> bytes:
@@ -345,9 +355,9 @@ def packet_out(data: bytes, actions, in_port: int = CONTROLLER) -> bytes:
     return taken(&out)
 
 
-def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0) -> bytes:
+def flow_stats_request(xid: int, cookie: int = 0, cookie_mask: int = 0, match=None) -> bytes:
     body = integer(ANY_TABLE, 1) + bytes(3) + b"\xff" * 8 + bytes(4)
-    body += integer(cookie, 8) + integer(cookie_mask, 8) + ofp_match(b"")
+    body += integer(cookie, 8) + integer(cookie_mask, 8) + ofp_match(static_match(match or {}))
     return message(OFPT_MULTIPART_REQUEST, xid, integer(OFPMP_FLOW, 2) + bytes(6) + body)
 
 
@@ -371,8 +381,10 @@ def flow_stats(data: bytes) -> list[FlowStats]:
 cdef list stats_of(const uint8_t* msg, uint32_t len_bytes):
     cdef FlowStat stat
     cdef uint32_t at = STATS_BEGIN
+    cdef const uint8_t* head
     found = []
     while at < len_bytes:
+        head = msg + at
         at = read_flow_stat(&stat, msg, len_bytes, at)
         if at == 0:
             raise ValueError("a flow-stats reply contradicts itself")
@@ -380,6 +392,7 @@ cdef list stats_of(const uint8_t* msg, uint32_t len_bytes):
             stat.cookie, stat.priority, stat.packets, stat.bytes,
             fields.in_order(stat.oxm[:stat.oxm_bytes]),
             stat.instructions[:stat.instruction_bytes],
+            head[2], get32(head + 4) + get32(head + 8) / 1e9,
         ))
     return found
 

@@ -60,6 +60,7 @@ class Host(Node):
         agent = ["nice", "-n", "5", onehop(), "agent", "--host", self.name, "--store", self.store]
         agent += ["--datapath", self.platform.datapath]
         agent += ["--peer-token-file", str(self.directory.parent / PEER_TOKEN)]
+        agent += ["--questions-dir", str(agents_folder(self.directory.parent))]
         log = self.directory / "agent.log"
         return spawn(self.command(agent), log=log, service=self.name)
 
@@ -76,6 +77,11 @@ class Host(Node):
                 return _get(connection, "/status")
         except (OSError, http.client.HTTPException, msgspec.DecodeError):
             return None
+
+
+def agents_folder(lab: pathlib.Path) -> pathlib.Path:
+    """Where the lab's agents are asked."""
+    return lab / "agents"
 
 
 def onehop() -> str:

@@ -166,8 +166,8 @@ def test_flow_statistics_are_read() -> None:
     instructions = openflow.static_instructions([("output", 4)])
     data = stats(stat(5, match, instructions), stat(6)) + openflow.barrier_request(1) + stats()
     assert openflow.flow_stats(data) == [
-        (5, 9, 11, 222, match, instructions),
-        (6, 9, 11, 222, b"", b""),
+        (5, 9, 11, 222, match, instructions, 0, 1 + 2e-9),
+        (6, 9, 11, 222, b"", b"", 0, 1 + 2e-9),
     ]
 
 

@@ -36,6 +36,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ovsdb: Remote = "unix:/run/openvswitch/db.sock"  # of the local Open vSwitch
     run_dir: str = "/run/onehop"  # FRR's files, the agent's own
     listen: str = "127.0.0.1:6653"  # where the local switch finds the agent
+    questions_dir: str = ""  # where the agent's socket for questions is; empty: RUN_DIR/agents
     metrics: str = "127.0.0.1:9273"  # Prometheus figures, and /status
     datapath: Literal["netdev", "system"] = "netdev"
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = (
@@ -50,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     peer_key: str = ""
     peer_ca: str = ""  # whose certificates the other agents must show
     state_entries: Annotated[int, Meta(ge=1024, le=1 << 24)] = 1 << 17  # that a host remembers
+
+    @property
+    def questions_folder(self) -> str:
+        return self.questions_dir or os.path.join(self.run_dir, "agents")
 
     @property
     def listen_address(self) -> tuple[str, int]:

@@ -338,10 +338,13 @@ class Core:
             self._carrier[uplink.port] = up
 
     def _install_statics(self, state: Desired) -> None:
-        limits = self.topology.limits
-        flows = statics.wanted(state, self.snapshot, self.ports, self._answers, limits)
+        flows = self.static_flows(state)
         self.packets.send(statics.changes(self._statics, flows))
         self._statics = set(flows)
+
+    def static_flows(self, state: Desired) -> dict[int, StaticFlow]:
+        limits = self.topology.limits
+        return statics.wanted(state, self.snapshot, self.ports, self._answers, limits)
 
     def _find_answers(self, state: Desired) -> None:
         """Look what the engine answers to ARP now."""

@@ -25,10 +25,12 @@ from onehop.controller.agent import (
     underlay,
     uplinks,
 )
+from onehop.controller.agent.answering import Answering, path_of
 from onehop.controller.agent.checker import Answer
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
+from onehop.controller.agent.inspection import Inspection
 from onehop.controller.agent.memory import open_memory
 from onehop.controller.agent.peer_tls import peer_contexts
 from onehop.controller.agent.peers import Peers
@@ -65,6 +67,12 @@ class Runtime:
         self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
         self._monitors = monitors.Monitors(settings.host, settings.run_dir, self._judged)
         self._peers = self._channel(settings)
+        self._inspection = Inspection(self.core, self._send, self.status, time.monotonic_ns)
+        self._answering = Answering(
+            path_of(settings.questions_folder, settings.host),
+            self._inspection.answers,
+            self.core.counters,
+        )
         self._reconciled: Desired | None = None
         self._told_settled: frozenset[str] | None = None
 
@@ -76,6 +84,7 @@ class Runtime:
             lambda: self._forever("switch", self._turn_switch),
             lambda: self._forever("underlay", self._turn_underlay),
             lambda: self._forever("time", self._turn_time),
+            lambda: self._forever("questions", self._answering.serve),
             self._serve_metrics,
         )
 
@@ -87,21 +96,24 @@ class Runtime:
         """Bytes have come from the switch; how many were messages, and the slow ones."""
         if self._peers:
             self._peers.hear()  # what these packets answer to may have been told there
+        self._inspection.watching.look(data)
         taken = self.core.receive(data, time.monotonic_ns())
         self._carry_out(taken.commands)
-        return taken.consumed, taken.slow
+        return taken.consumed, [m for m in taken.slow if not self._inspection.reader.take(m)]
 
     def status(self) -> metrics.Status:
         """How the agent is."""
         channel = self._peers.status() if self._peers else metrics.OFF
         return self.core.status(self._uplinks.status(), channel, self._monitors.status())
 
+    def _send(self, data: bytes) -> bool:
+        return self.connection is not None and self.connection.send(data)
+
     def _carry_out(self, commands: Iterable[events.Command]) -> None:
         for command in commands:
             match command:
                 case events.Send():
-                    if self.connection:
-                        self.connection.send(command.data)
+                    self._send(command.data)
                 case events.TellState():
                     if self._peers:
                         self._peers.send(command.host, command.message)

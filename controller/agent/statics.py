@@ -40,7 +40,7 @@ def wanted(
         *_watching(state, ports),
         *_uplinks(state, ports),
         *more,
-        *lengths.static_flows(_exterior(state, ports), limits),
+        *lengths.static_flows(numbers(state, ports).values(), limits),
     ]
     return {cookie(flow): flow for flow in flows}
 
@@ -94,8 +94,10 @@ def _uplinks(state: Desired, ports: Ports) -> Iterable[StaticFlow]:
             yield from uplinks.static_flows(uplink, outside.number, inside.number)
 
 
-def _exterior(state: Desired, ports: Ports) -> list[int]:
-    return [ports[i.device].number for i in state.interfaces if i.device in ports]
+def numbers(state: Desired | None, ports: Ports) -> dict[str, int]:
+    """The exterior ports that are plugged in here, as the switch numbers them."""
+    interfaces = state.interfaces if state else ()
+    return {i.port: ports[i.device].number for i in interfaces if i.device in ports}
 
 
 def _drop(in_port: int) -> StaticFlow:

@@ -30,6 +30,7 @@ PEER_TOKEN_FILE = "A secret that all agents share; without it no state goes betw
 PEER_CERT = "This agent's certificate (PEM), for mutual TLS between agents."
 PEER_LISTEN = "Where other agents connect, if not at the tunnel address, port 6654."
 STATE_ENTRIES = "How many entries about connections this host remembers."
+QUESTIONS_DIR = "Where one asks it: HOST.sock in this folder.  [RUN_DIR/agents]"
 METRICS = "Where Prometheus figures and /status are served."
 
 Host = Annotated[str, typer.Option(envvar="ONEHOP_HOST", help=HOST)]
@@ -53,6 +54,9 @@ def run(
     listen: Annotated[
         str, typer.Option(envvar="ONEHOP_LISTEN", help="Where the local switch connects.")
     ] = "127.0.0.1:6653",
+    questions_dir: Annotated[
+        str, typer.Option(envvar="ONEHOP_QUESTIONS_DIR", help=QUESTIONS_DIR)
+    ] = "",
     metrics: Metrics = "127.0.0.1:9273",
     datapath: Annotated[
         str, typer.Option(envvar="ONEHOP_DATAPATH", help="netdev or system (the kernel's).")

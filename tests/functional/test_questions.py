@@ -1,0 +1,130 @@
+"""Questions to a live agent, and what it says of its real switch.
+
+vm1 -- [c1: br-int] -- vm2
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import pytest
+from functional.agent_hosts import Host, World, eventually, pings
+from functional.nodes import Net, Node
+
+from onehop.controller import questions as ask
+from onehop.controller.agents import Agents
+from onehop.engine import openflow
+from onehop.engine.states import States
+
+TOPOLOGY = """
+hosts:
+  - {name: c1, tunnel_address: 172.31.0.21}
+bridges:
+  - {name: n1}
+  - {name: n2}
+routers:
+  - {name: r1}
+security_groups:
+  - {name: web, rules: [{direction: ingress, ether_type: ipv4, protocol: icmp}]}
+ports:
+  - {name: vm1, device: n1, mac: "02:00:00:00:00:01", addresses: [10.0.0.11/24, "fd00::11/64"],
+     host: c1, interface: tap1}
+  - {name: vm2, device: n2, mac: "02:00:00:00:00:02", addresses: [10.0.1.12/24],
+     host: c1, interface: tap2}
+  - {name: vm3, device: n2, mac: "02:00:00:00:00:03", addresses: [10.0.1.13/24],
+     host: c1, interface: tap3, security_groups: [web]}
+  - {name: n1-r1, device: n1, peer: r1-n1}
+  - {name: r1-n1, device: r1, addresses: [10.0.0.1/24, "fd00::1/64"]}
+  - {name: n2-r1, device: n2, peer: r1-n2}
+  - {name: r1-n2, device: r1, addresses: [10.0.1.1/24], mtu: 1400}
+"""
+
+
+class Cloud(NamedTuple):
+    world: World
+    c1: Host
+    vm1: Node
+    vm2: Node
+    agents: Agents
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[Cloud]:
+    with contextlib.ExitStack() as stack:
+        world = World(Net(stack), stack)
+        world.apply(TOPOLOGY)
+        c1 = world.host("c1", "172.31.0.21")
+        vm1 = c1.machine("vm1", "tap1", "02:00:00:00:00:01", "10.0.0.11/24", "fd00::11/64")
+        vm2 = c1.machine("vm2", "tap2", "02:00:00:00:00:02", "10.0.1.12/24")
+        vm1.ip("route", "add", "default", "via", "10.0.0.1")
+        vm2.ip("route", "add", "default", "via", "10.0.1.1")
+        vm3 = c1.machine("vm3", "tap3", "02:00:00:00:00:03", "10.0.1.13/24")
+        vm3.ip("route", "add", "default", "via", "10.0.1.1")
+        c1.start_agent()
+        eventually(c1.live, f"agent of c1 is live\n{c1.log()}")
+        for address in ("10.0.1.12", "10.0.1.13"):
+            eventually(lambda to=address: pings(vm1, to), "first ping")
+        yield Cloud(world, c1, vm1, vm2, Agents(str(c1.run_dir / "agents")))
+
+
+def answers(cloud: Cloud, question: ask.Question) -> tuple[ask.Answer, ...]:
+    reply = cloud.agents.one(question, "c1")
+    assert not reply.problem, f"{reply.problem}\n{cloud.c1.log()}"
+    return reply.answers
+
+
+def differences(cloud: Cloud) -> list[ask.Difference]:
+    return [a for a in answers(cloud, ask.Audit()) if isinstance(a, ask.Difference)]
+
+
+def ovs(cloud: Cloud, *words: str) -> str:
+    return cloud.c1.ovs.ofctl(*words)
+
+
+def test_agent_says_how_it_is(cloud):
+    (about,) = answers(cloud, ask.Status())
+    assert isinstance(about, ask.About)
+    assert about.status.live and about.status.host == "c1"
+    assert about.numbers.keys() == {"vm1", "vm2", "vm3"}
+
+
+def test_flows_are_those_of_the_switch(cloud):
+    pings(cloud.vm1, "10.0.1.12")
+    said = [flow for piece in answers(cloud, ask.Flows(tags=True)) for flow in piece.flows]
+    held = b"".join(raw.data for raw in answers(cloud, ask.Held()))
+    dynamic = {f.cookie: f for f in openflow.flow_stats(held) if f.cookie >> 62 == 2}
+    assert said and {flow.cookie for flow in said} == dynamic.keys()
+    for flow in said:
+        there = dynamic[flow.cookie]
+        assert flow.noted == flow.would == there.instructions
+        assert (flow.table, flow.priority) == (there.table, there.priority)
+        assert flow.tags
+
+
+def test_connections_can_be_loaded_elsewhere(cloud):
+    pings(cloud.vm1, "10.0.1.13")
+    states = States()
+    for raw in answers(cloud, ask.Connections()):
+        states.merge(raw.data, 1)
+    assert any(entry.destination == "10.0.1.13" for entry in states.entries(2))
+
+
+def test_audit_finds_nothing_where_nobody_tampered(cloud):
+    for _ in range(3):
+        assert differences(cloud) == []
+
+
+def test_audit_finds_what_was_tampered_with(cloud):
+    pings(cloud.vm1, "10.0.1.12")
+    (flow, *_) = [f for piece in answers(cloud, ask.Flows()) for f in piece.flows if f.noted]
+    which = f"table={flow.table},cookie={flow.cookie:#x}/-1"
+    ovs(cloud, "mod-flows", "br-int", f"{which},actions=drop")
+    ovs(cloud, "add-flow", "br-int", "cookie=0x7,priority=300,tcp,tp_dst=99,actions=drop")
+    ovs(cloud, "del-flows", "br-int", "--strict", "priority=0")
+    found = {each.what: each for each in differences(cloud)}
+    assert found.keys() == {"different", "foreign", "missing"}
+    assert found["different"].cookie == flow.cookie and found["different"].held == b""
+    assert found["different"].should == flow.would
+    assert found["foreign"].cookie == 7 and found["foreign"].should is None
