@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -41,6 +42,7 @@ COMMANDS = {
     "export": Subcommand(
         "onehop.controller.cli.apply", "Print the file that the store's content is.", "export_app"
     ),
+    "shell": Subcommand("onehop.controller.cli.shell", "Type commands, one after the other."),
     "api": Subcommand("onehop.controller.cli.api", "Serve the REST API."),
     "simulate": Subcommand("onehop.controller.cli.simulate", "Send packets through a file."),
     "store": Subcommand("onehop.controller.cli.store", "Run the store, show what it holds."),
@@ -114,5 +116,6 @@ def root(
 
 
 def main() -> None:
-    """Run the command line (the installed script `onehop`)."""
-    app(prog_name="onehop")
+    """Run the command line, the installed script `onehop`; a shell if alone on a terminal."""
+    alone = len(sys.argv) == 1 and sys.stdin.isatty() and sys.stdout.isatty()
+    app(["shell"] if alone else None, prog_name="onehop")

@@ -52,7 +52,8 @@ def diff(
     topology = _read(file)
     with opened(store, timeout_s) as client:
         held, (put, remove) = client.held, client.difference(topology)
-        changes = [(held.get((r.KIND, r.name)), r) for r in put]
+        changes: list[tuple[Resource | None, Resource | None]] = []
+        changes += [(held.get((r.KIND, r.name)), r) for r in put]
         changes += [(held[ident], None) for ident in remove]
     if as_json:
         print_json([{"before": before, "after": after} | _ident(before or after)

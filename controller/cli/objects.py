@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 import typer
 
+from onehop.controller.cli.clients import opened as opened
 from onehop.controller.cli.output import print_json
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import KINDS, STATED, Resource
@@ -31,17 +31,6 @@ Output = Annotated[
     typer.Option("-o", "--output", help="How to print; a table on a terminal, else JSON."),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait.")]
-
-
-@contextlib.contextmanager
-def opened(remote: str, timeout_s: float) -> Iterator[Any]:
-    """A client of the store, connected."""
-    from onehop.controller.store.client import Store
-
-    store = Store(remote)
-    with contextlib.closing(store):
-        store.until_connected(timeout_s)
-        yield store
 
 
 def form(output: Form | None, as_json: bool) -> Form:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 import sys
@@ -71,12 +70,10 @@ def dump(
     as_json: Json = False,
 ) -> None:
     """Show what the store holds: a topology file that `onehop apply` takes."""
-    from onehop.controller.store.client import Store
+    from onehop.controller.cli.clients import opened
     from onehop.engine.model import KINDS, STATE, dump
 
-    client = Store(store)
-    with contextlib.closing(client):
-        client.until_connected(timeout_s)
+    with opened(store, timeout_s) as client:
         topology, held = client.topology(), client.snapshot()
     if not (as_json or state):
         typer.echo(dump(topology), nl=False)
