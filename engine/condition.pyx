@@ -11,6 +11,7 @@ from onehop.engine.chain cimport (
     Shape, Slot, address_set_has, port_set_has, shape_seed, slot_find, stage_hash,
 )
 from onehop.engine.connections cimport connection
+from onehop.engine.octets cimport same_bits
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_FIRST, FRAG_LATER, FRAG_NO, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP,
     IP_UDP, FlowKey,
@@ -283,12 +284,11 @@ cdef bint is_within(
     Walk* walk, const uint8_t* prefix, uint32_t len_bits, uint8_t family, bint source,
 ) noexcept nogil:
     cdef const uint8_t* ip = an_address(walk, source)
-    cdef uint32_t same = 0
+    cdef uint32_t same
     see_eth_type(walk)
     if walk.pkt.key.eth_type != (ETH_IPV4 if family == 4 else ETH_IPV6):
         return False
-    while same < len_bits and not (ip[same >> 3] ^ prefix[same >> 3]) >> (7 - (same & 7)) & 1:
-        same += 1
+    same = same_bits(ip, prefix, len_bits)
     see_ip(walk, min(same + 1, len_bits), source)
     return same == len_bits
 

@@ -21,7 +21,7 @@ from onehop.engine.early cimport (
     early_trim,
 )
 from onehop.engine.flows cimport (
-    flows_by_cookie, flows_clear, flows_counted, flows_init,
+    flows_by_cookie, flows_clear, flows_counted, flows_have_tag, flows_init,
 )
 from onehop.engine.hot cimport (
     N_EARLY, N_EARLY_FORWARDED, N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED,
@@ -39,7 +39,6 @@ from onehop.engine.packet cimport Packet, parse
 from onehop.engine.share cimport Shares, share_set, share_take, share_tell
 from onehop.engine.simulate cimport advertise, simulate, solicit, unreachable
 from onehop.engine.states cimport States
-from onehop.engine.tagged cimport tagged_has
 from onehop.engine.topology cimport Topology
 from onehop.engine.translate cimport ofport_of
 from onehop.engine.verdict cimport AWAIT, FORWARD, LOOP, R_NO_NAT_PORT, Seen, Verdict
@@ -348,7 +347,7 @@ cdef class Datapath:
         return self.take_out()
 
     def uses(self, tag: int) -> bool:
-        return tagged_has(&self.hot.flows.tagged, tag)
+        return flows_have_tag(&self.hot.flows, tag)
 
     def forget(self):
         flows_clear(&self.hot.flows)

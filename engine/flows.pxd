@@ -10,6 +10,7 @@
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.packet cimport FlowKey
+from onehop.engine.paths cimport Paths
 from onehop.engine.tagged cimport Tagged
 
 cdef enum:
@@ -29,7 +30,7 @@ cdef struct Flow:
     uint32_t next          # in its bucket
     uint32_t older         # by used_at; or among the free slots
     uint32_t newer
-    uint32_t tag_links
+    uint32_t tag_links     # of its own tags
 
 cdef struct Flows:
     Flow* slots
@@ -45,7 +46,8 @@ cdef struct Flows:
     FlowKey* masks
     uint32_t n_masks
     uint32_t* mask_places  # 2 * MAX_MASKS, open addressing; 0: free, else index + 1
-    Tagged tagged
+    Tagged tagged          # each flow's own tags
+    Paths paths            # those that flows of connections have in common
 
 cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1
 cdef void flows_clear(Flows* flows) noexcept nogil   # then init again
@@ -66,6 +68,9 @@ cdef int flows_set(
     Flows* flows, uint32_t flow, const uint8_t* actions, uint32_t action_bytes,
     const tag_t* tags, uint32_t n_tags,
 ) except -1 nogil
+# Append the flows with this tag to `found`, as uint32_t; whether there is one.
+cdef int flows_tagged(const Flows* flows, tag_t tag, Buffer* found) except -1 nogil
+cdef bint flows_have_tag(const Flows* flows, tag_t tag) noexcept nogil
 cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil
 
 cdef uint64_t flows_cookie(const Flows* flows, uint32_t flow) noexcept nogil

@@ -8,8 +8,12 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport grow, reserve, written
-from onehop.engine.cdefs cimport NONE
-from onehop.engine.tagged cimport tagged_add, tagged_clear, tagged_remove
+from onehop.engine.cdefs cimport MAX_TAGS, NONE
+from onehop.engine.paths cimport paths_clear, paths_find, paths_have, paths_join, paths_leave
+from onehop.engine.state cimport is_state_tag
+from onehop.engine.tagged cimport (
+    tagged_add, tagged_clear, tagged_find, tagged_has, tagged_remove,
+)
 
 cdef enum:
     FIRST_BUCKETS = 1024
@@ -40,6 +44,7 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
     free(flows.masks)
     free(flows.mask_places)
     tagged_clear(&flows.tagged)
+    paths_clear(&flows.paths)
     memset(flows, 0, sizeof(Flows))
 
 
@@ -176,10 +181,44 @@ cdef int flows_set(
     free(slot.actions)
     slot.actions = copy
     slot.action_bytes = action_bytes
-    tagged_remove(&flows.tagged, slot.tag_links)
-    slot.tag_links = 0
-    slot.tag_links = tagged_add(&flows.tagged, flow, tags, n_tags)
-    return 0
+    drop_tags(flows, flow)
+    return set_tags(flows, flow, tags, n_tags)
+
+
+cdef int set_tags(
+    Flows* flows, uint32_t flow, const tag_t* tags, uint32_t n_tags,
+) except -1 nogil:
+    """Those of connections are the flow's own; the others it has in common with many."""
+    cdef tag_t[MAX_TAGS] own, shared
+    cdef uint32_t i
+    cdef uint32_t n_own = 0, n_shared = 0
+    for i in range(n_tags):
+        if is_state_tag(tags[i]):
+            own[n_own] = tags[i]
+            n_own += 1
+        else:
+            shared[n_shared] = tags[i]
+            n_shared += 1
+    if n_own == 0:
+        flows.slots[flow].tag_links = tagged_add(&flows.tagged, flow, tags, n_tags)
+        return 0
+    flows.slots[flow].tag_links = tagged_add(&flows.tagged, flow, own, n_own)
+    return paths_join(&flows.paths, flow, shared, n_shared)
+
+
+cdef void drop_tags(Flows* flows, uint32_t flow) noexcept nogil:
+    tagged_remove(&flows.tagged, flows.slots[flow].tag_links)
+    flows.slots[flow].tag_links = 0
+    paths_leave(&flows.paths, flow)
+
+
+cdef int flows_tagged(const Flows* flows, tag_t tag, Buffer* found) except -1 nogil:
+    tagged_find(&flows.tagged, tag, found)
+    return 0 if is_state_tag(tag) else paths_find(&flows.paths, tag, found)
+
+
+cdef bint flows_have_tag(const Flows* flows, tag_t tag) noexcept nogil:
+    return tagged_has(&flows.tagged, tag) or paths_have(&flows.paths, tag)
 
 
 cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
@@ -189,10 +228,10 @@ cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
         at = &flows.slots[at[0] - 1].next
     at[0] = slot.next
     leave_list(flows, flow)
-    tagged_remove(&flows.tagged, slot.tag_links)
+    drop_tags(flows, flow)
     free(slot.actions)
     slot.actions = NULL
-    slot.action_bytes = slot.tag_links = slot.in_use = 0
+    slot.action_bytes = slot.in_use = 0
     slot.turn = (slot.turn + 1) & TURN_MASK
     flows.count -= 1
     make_free(flows, flow)

@@ -5,6 +5,7 @@ from libc.string cimport memcmp
 from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
 from onehop.engine.connections cimport connection
 from onehop.engine.filter cimport F_ACCEPT, ask_chain
+from onehop.engine.octets cimport same_bits
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_LATER, ICMP6_NA, ICMP6_NS, IP_ICMP6, IP_UDP,
 )
@@ -94,13 +95,6 @@ cdef bint is_allowed(
         if bits == allowed.prefix_bits:
             return True
     return False
-
-
-cdef uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:
-    cdef uint32_t at = 0
-    while at < n and not (a[at >> 3] ^ b[at >> 3]) >> (7 - (at & 7)) & 1:
-        at += 1
-    return at
 
 
 cdef bint has_none_yet(Walk* walk, uint8_t family) noexcept nogil:

@@ -7,7 +7,7 @@ from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport NONE, idx_t
 from onehop.engine.flows cimport (
     Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_idle, flows_remove,
-    flows_set,
+    flows_set, flows_tagged,
 )
 from onehop.engine.keep cimport keep, keep_alive, keep_telling
 from onehop.engine.openflow cimport (
@@ -19,7 +19,7 @@ from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
 from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
 from onehop.engine.state_codec cimport message_merge
-from onehop.engine.tagged cimport Tagged, tagged_find, tagged_prefetch
+from onehop.engine.tagged cimport Tagged, tagged_prefetch
 from onehop.engine.translate cimport ofport_of, translate
 from onehop.engine.verdict cimport DROP, FORWARD, R_STATE_FULL, Emitted
 
@@ -212,7 +212,7 @@ cdef inline bint is_within(const FlowKey* part, const FlowKey* whole) noexcept n
 cdef int hot_review_tag(Hot* hot, tag_t tag, nsec_t now) except -1 nogil:
     cdef Buffer found = Buffer(NULL, 0, 0)
     cdef uint64_t i
-    tagged_find(&hot.flows.tagged, tag, &found)
+    flows_tagged(&hot.flows, tag, &found)
     for i in range(found.len_bytes // 4):
         hot_review(hot, (<uint32_t*>found.data)[i], now)
     free(found.data)

@@ -15,6 +15,7 @@ from onehop.engine.hot cimport hot_holds, hot_propose
 from onehop.engine.openflow cimport FLOW_PRIORITY, LIMITED_TABLE, put_instructions
 from onehop.engine.oxm cimport MATCH_MAX, Match, normalise, put_match, read_match
 from onehop.engine.packet cimport FlowKey, Packet, parse
+from onehop.engine.paths cimport Path, path_of
 from onehop.engine.translate cimport ofport_of
 from onehop.engine.verdict cimport DROP, FORWARD
 
@@ -55,7 +56,7 @@ cdef object installed_at(Hot* hot, uint32_t flow, nsec_t now):
         flows_cookie(&hot.flows, flow), table_of(mask), FLOW_PRIORITY,
         match(&slot.key, mask, slot.ofport, hot.limits_mark),
         instructions(slot.actions, slot.action_bytes), would, slot.packets, slot.used_at,
-        tags(hot, slot.tag_links),
+        tags(hot, flow),
     )
 
 
@@ -103,8 +104,10 @@ cdef bytes instructions(const uint8_t* actions, uint32_t action_bytes):
         free(room)
 
 
-cdef tuple tags(const Hot* hot, uint32_t link):
-    found = []
+cdef tuple tags(const Hot* hot, uint32_t flow):
+    cdef uint32_t link = hot.flows.slots[flow].tag_links
+    cdef const Path* path = path_of(&hot.flows.paths, flow)
+    found = [] if path == NULL else [path.tags[i] for i in range(path.n_tags)]
     while link:
         found.append(hot.flows.tagged.entries[hot.flows.tagged.links[link].entry].tag)
         link = hot.flows.tagged.links[link].next_of_flow

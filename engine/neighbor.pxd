@@ -21,4 +21,3 @@ cdef const Address* own_address(
     const Port* port, uint8_t family, const uint8_t* towards,
 ) noexcept nogil
 # How many of the first n bits they have in common.
-cdef uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil

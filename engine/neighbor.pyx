@@ -11,6 +11,7 @@ from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t
 from onehop.engine.craft cimport arp_reply, arp_request, nd_advert, nd_solicit
 from onehop.engine.floating cimport is_floating
 from onehop.engine.known cimport PLACE_IS_PORT, Subject, find, neighbor_subject
+from onehop.engine.octets cimport same_bits
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
 )
@@ -142,16 +143,6 @@ cdef bint is_own(const Port* port, uint8_t family, const uint8_t* ip) noexcept n
 cdef bint covers(const Address* address, uint8_t family, const uint8_t* ip) noexcept nogil:
     return address.family == family and (
         same_bits(address.ip, ip, address.prefix_bits) == address.prefix_bits)
-
-
-cdef uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:
-    """How many of the first n bits they have in common."""
-    cdef uint32_t at = 0
-    while at < n:
-        if (a[at >> 3] ^ b[at >> 3]) >> (7 - (at & 7)) & 1:
-            return at
-        at += 1
-    return n
 
 
 cdef const Address* own_address(

@@ -1,6 +1,12 @@
-"""Integers in network order."""
+"""Integers in network order, and prefixes."""
 
 from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+cdef extern from *:
+    """
+    #define leading_zeros8(value) (__builtin_clz(value) - 24)
+    """
+    uint32_t leading_zeros8(uint8_t value) noexcept nogil
 
 
 cdef inline uint16_t get16(const uint8_t* p) noexcept nogil:
@@ -28,3 +34,13 @@ cdef inline void put32(uint8_t* p, uint32_t value) noexcept nogil:
 cdef inline void put64(uint8_t* p, uint64_t value) noexcept nogil:
     put32(p, <uint32_t>(value >> 32))
     put32(p + 4, <uint32_t>value)
+
+
+cdef inline uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:
+    """How many of the first n bits they have in common."""
+    cdef uint32_t at = 0
+    while at < n:
+        if a[at >> 3] != b[at >> 3]:
+            return min(at + leading_zeros8(a[at >> 3] ^ b[at >> 3]), n)
+        at += 8
+    return n

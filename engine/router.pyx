@@ -22,8 +22,9 @@ from onehop.engine.floating cimport arrive, come_back, depart
 from onehop.engine.known cimport Entry, mix
 from onehop.engine.nat cimport N_IMPOSSIBLE, N_NO_PORT
 from onehop.engine.neighbor cimport (
-    ask, hear_arp, hear_nd, is_nd, neighbor, own_address, same_bits,
+    ask, hear_arp, hear_nd, is_nd, neighbor, own_address,
 )
+from onehop.engine.octets cimport same_bits
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_NO, ICMP6_ECHO, ICMP_ECHO, IP_ICMP, IP_ICMP6, IP_SCTP,
     IP_TCP, IP_UDP, VLAN_PRESENT, Packet,

@@ -3,6 +3,7 @@
 from onehop.engine.cdefs cimport (
     MAX_ACTIONS, MAX_CRAFTED, MAX_CREATED, MAX_EMITTED, MAX_NEIGHBORS, MAX_TAGS, MAX_USED, idx_t,
     tag_t, uint8_t, uint16_t, uint32_t,
+    uint64_t,
 )
 from onehop.engine.packet cimport FlowKey
 from onehop.engine.state cimport StateEntry, StateKey
@@ -97,6 +98,7 @@ cdef struct Verdict:
     FlowKey mask          # 1 bits: consulted
     Action actions[MAX_ACTIONS]
     tag_t tags[MAX_TAGS]
+    uint64_t tag_bits     # a bit for what each tag begins with
     Emitted emitted[MAX_EMITTED]
     uint32_t sent_off     # in crafted: the packet's bytes, where no action can write what changed
     uint32_t sent_bytes   # 0: as they came

@@ -156,11 +156,14 @@ cdef void see_ip_dst(Walk* walk, uint32_t bits) noexcept nogil
 cdef inline void add_tag(Walk* walk, tag_t tag) noexcept nogil:
     cdef uint16_t i
     cdef Verdict* out = walk.out
+    cdef uint64_t bit = <uint64_t>1 << (tag >> 58)
     if walk.is_crafted:
         return
-    for i in range(out.n_tags):
-        if out.tags[i] == tag:
-            return
+    if out.tag_bits & bit:  # else it is a new one for certain
+        for i in range(out.n_tags):
+            if out.tags[i] == tag:
+                return
+    out.tag_bits |= bit
     if out.n_tags == MAX_TAGS:
         out.cacheable = 0
         return

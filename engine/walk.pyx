@@ -55,6 +55,7 @@ cdef void clear_verdict(Verdict* out, const FlowKey* key) noexcept nogil:
     out.n_actions = out.n_tags = out.n_emitted = out.n_neighbors = 0
     out.n_created = out.n_used = out.is_overfull = out.is_early = 0
     out.crafted_len = out.sent_bytes = 0
+    out.tag_bits = 0
     out.learn_bridge = out.learn_port = out.await_port = NONE
     out.key = key[0]
     memset(&out.mask, 0, sizeof(FlowKey))
