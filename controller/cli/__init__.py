@@ -39,6 +39,9 @@ COMMANDS = {
     "diff": Subcommand(
         "onehop.controller.cli.apply", "Show what applying a file would change.", "diff_app"
     ),
+    "plan": Subcommand(
+        "onehop.controller.cli.plan", "Say what applying a file would do to live connections."
+    ),
     "export": Subcommand(
         "onehop.controller.cli.apply", "Print the file that the store's content is.", "export_app"
     ),

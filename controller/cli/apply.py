@@ -36,7 +36,7 @@ def apply(
     What the file does not name is removed, with the state about it. Nothing changes when the
     file has a mistake.
     """
-    topology = _read(file)
+    topology = read_file(file)
     with opened(store, timeout_s) as client:
         print_step(client.apply(topology, timeout_s), as_json)
 
@@ -49,7 +49,7 @@ def diff(
     as_json: Json = False,
 ) -> None:
     """Show what `apply` would change; the exit code is 3 when it would change something."""
-    topology = _read(file)
+    topology = read_file(file)
     with opened(store, timeout_s) as client:
         held, (put, remove) = client.held, client.difference(topology)
         changes: list[tuple[Resource | None, Resource | None]] = []
@@ -72,7 +72,7 @@ def export(store: StoreAddress = DEFAULT_REMOTE, timeout_s: Timeout = 5.0) -> No
         typer.echo(dump(client.topology()), nl=False)
 
 
-def _read(file: typer.FileText) -> Topology:
+def read_file(file: typer.FileText) -> Topology:
     try:
         return load(file.read(), file.name)
     except UnicodeDecodeError as error:

@@ -189,6 +189,11 @@ class Store:
                 return step
             self._turn(deadline, "is busy with others", at_most_s=0.05)
 
+    def proposed(self, topology: Topology) -> Step:
+        """What `apply` would change now; refuses what `apply` would refuse."""
+        _refuse(check(topology))
+        return self.difference(topology)
+
     def difference(self, topology: Topology) -> Step:
         """What `apply` would change now; refuses what clashes with a registered host."""
         named = {host.name for host in topology.hosts}

@@ -1,0 +1,76 @@
+"""What a change would do to what is live: everything is walked before it and after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onehop.controller.plan import connections, conversations, flows, pairs
+from onehop.controller.plan.findings import Change, Plan
+from onehop.controller.plan.scene import Held, Live, Scene
+from onehop.controller.plan.telling import Teller
+from onehop.engine.model import STATE, Resource
+from onehop.engine.model.values import references
+from onehop.engine.rehearsal import Array, Rehearsed
+
+Ident = tuple[str, str]
+
+
+def plan(
+    held: Held,
+    put: Sequence[Resource],
+    remove: Sequence[Ident],
+    live: Sequence[Live],
+    silent: dict[str, str],
+) -> Plan:
+    """What it would do to put and remove these, where `live` is what the agents say."""
+    changes, hosts = _changes(held, put, remove), tuple(one.host for one in live)
+    if not changes:
+        return Plan(changes=(), hosts=hosts, silent=silent)
+    scene = Scene(held, live)
+    talks = conversations.find(scene)
+    asked = pairs.ask(scene, held, [*_held(held, put, remove), *put])
+    before = _look(scene, talks.probes, asked.probes)
+    gone = [(r.KIND, r.name) for r in held.values() if _is_about(r, set(remove))]
+    tags = np.array(scene.topology.update(put, [*remove, *gone]), np.uint64)
+    after = _look(scene, talks.probes, asked.probes)
+    teller = Teller(scene)
+    counts, traffic = flows.judge(scene, before[2], after[2], tags, teller)
+    return Plan(
+        changes=changes,
+        hosts=hosts,
+        silent=silent,
+        connections=len(talks.probes),
+        unplaced=talks.unplaced,
+        affected=connections.judge(scene, talks.probes, before[0], after[0], teller),
+        flows=counts,
+        traffic=traffic,
+        pairs=pairs.judge(scene, asked, before[1], after[1], teller),
+    )
+
+
+def _look(
+    scene: Scene, talks: Array, asked: Array
+) -> tuple[Rehearsed, Rehearsed, list[Rehearsed]]:
+    reviews = [scene.review(place) for place in range(len(scene.hosts))]
+    return scene.rehearse(talks), scene.rehearse(asked), reviews
+
+
+def _changes(held: Held, put: Sequence[Resource], remove: Sequence[Ident]) -> tuple[Change, ...]:
+    found = [
+        Change(r.KIND, r.name, "changed" if (r.KIND, r.name) in held else "added") for r in put
+    ]
+    return (*found, *(Change(kind, name, "removed") for kind, name in remove))
+
+
+def _held(held: Held, put: Sequence[Resource], remove: Sequence[Ident]) -> list[Resource]:
+    """What is changed, as it is now."""
+    return [held[i] for i in (*((r.KIND, r.name) for r in put), *remove) if i in held]
+
+
+def _is_about(resource: Resource, removed: set[Ident]) -> bool:
+    """Whether it is state about what is removed, and goes with it."""
+    return isinstance(resource, STATE) and any(
+        (kind, r.name) in removed for r in references(resource) for kind in r.kinds
+    )

@@ -1,0 +1,101 @@
+"""A plan as people read it: the summary first, then the worst of each kind, and how many more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from onehop.controller.plan.findings import Connection, End, Fate, Flow, Pair, Plan
+from onehop.controller.plan.telling import text_of
+
+MOST_LINES = 20  # of each kind
+FATES: dict[Fate, str] = {"cut": "cut", "rerouted": "rerouted", "waits": "waiting"}
+TITLES = {"cut": "Cut", "rerouted": "Rerouted", "waits": "Waiting for a neighbor"}
+SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+
+
+def lines(plan: Plan, most: int = MOST_LINES) -> Iterator[str]:
+    """The report, line by line."""
+    yield from _bounded((f"{SIGNS[c.what]} {c.kind} {c.name!r}" for c in plan.changes), most)
+    if not plan.changes:
+        yield "nothing to change"
+        return
+    yield ""
+    yield from _summary(plan)
+    for fate in FATES:
+        found = [*_connections(plan.affected, fate), *_traffic(plan.traffic, fate)]
+        if found:
+            yield from ("", f"{TITLES[fate]}:")
+            yield from _bounded(found, most)
+    for title, pairs in (("Lose", plan.pairs.lose), ("Gain", plan.pairs.gain)):
+        if pairs:
+            yield from ("", f"{title} reachability:")
+            yield from _bounded(map(_pair, pairs), most)
+
+
+def _summary(plan: Plan) -> Iterator[str]:
+    counts = [(sum(f.fate == fate for f in plan.affected), FATES[fate]) for fate in FATES]
+    told = ", ".join(f"{count} {word}" for count, word in counts if count or word != "waiting")
+    kept = plan.connections - len(plan.affected)
+    yield _row("connections", f"{plan.connections} live", f"{told}, {kept} go on as they are")
+    if plan.unplaced:
+        yield _row("", f"{plan.unplaced} more remembered", "where they come in is not known")
+    f, pairs = plan.flows, plan.pairs
+    told = f"{f.kept} stay, {f.rewritten} rewritten, {f.dropping} drop, {f.opened} open"
+    told += f", {f.removed} removed (their next packet decides)"
+    yield _row("flows", f"{f.installed} installed", f"{f.reviewed} looked at again: {told}")
+    sampled = f" sampled of {pairs.of}" if pairs.machines < pairs.of else ""
+    told = f"{len(pairs.lose)} lose, {len(pairs.gain)} gain ({', '.join(pairs.services)})"
+    yield _row("reachability", f"{pairs.asked} pairs of {pairs.machines}{sampled} machines", told)
+    yield _row("hosts", f"{len(plan.hosts)} asked", _silence(plan))
+
+
+def _silence(plan: Plan) -> str:
+    if not plan.silent:
+        return "all have answered"
+    told = "; ".join(f"{host}: {problem}" for host, problem in sorted(plan.silent.items()))
+    return f"NOT KNOWN is what lives at {len(plan.silent)} more: {told}"
+
+
+def _row(title: str, count: str, rest: str) -> str:
+    return f"{title:13} {count}: {rest}"
+
+
+def _bounded(found: Iterable[str], most: int) -> Iterator[str]:
+    every = list(found)
+    for text in every[:most]:
+        yield f"  {text}"
+    if len(every) > most:
+        yield f"  ... and {len(every) - most} more (--json has all)"
+
+
+def _connections(found: Sequence[Connection], fate: Fate) -> Iterator[str]:
+    for one in found:
+        if one.fate == fate:
+            way = "" if one.direction == "there" else "its answers: "
+            yield f"{one.protocol} {_ends(one)}\n      {way}{one.reason}"
+
+
+def _ends(one: Connection) -> str:
+    source, to = one.source, one.destination
+    reached = ""
+    if (one.reached.address, one.reached.number) != (to.address, to.number):
+        reached = f" as {text_of(one.reached.address, one.reached.number)}"
+    ends = f"{text_of(source.address, source.number)} -> {text_of(to.address, to.number)}{reached}"
+    return f"{ends}  ({_place(source)} -> {_place(one.reached)})"
+
+
+def _place(end: End) -> str:
+    return f"{end.port} on {end.host}" if end.host else end.port or "several ports"
+
+
+def _traffic(found: Sequence[Flow], fate: Fate) -> Iterator[str]:
+    for one in found:
+        if one.fate == fate:
+            match = ", ".join(f"{name}={value}" for name, value in one.match.items())
+            yield f"traffic from {one.port} on {one.host}: {match}\n      {one.reason}"
+
+
+def _pair(pair: Pair) -> str:
+    name = pair.target if pair.target == pair.address else f"{pair.target} ({pair.address})"
+    reason = f": {pair.reason}" if pair.reason else ""
+    return f"{pair.source} -> {name}: {', '.join(pair.services)}{reason}"
