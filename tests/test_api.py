@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,7 @@ from api_server import Client, api_server, onehop
 from stores import close_stores, opened  # noqa: F401
 from typer.testing import CliRunner
 
+from onehop.controller.api.server import bind
 from onehop.controller.cli import app
 from onehop.controller.store import server
 from onehop.engine.model import KINDS, STATE, STATED, PortStatus, Topology, load
@@ -478,3 +480,11 @@ def test_an_address_that_makes_no_sense_is_bad_input(directory: pathlib.Path, li
 def test_there_is_one_first_token(directory: pathlib.Path, tokens: dict[str, str]) -> None:
     code, reason = ended("init", "--directory", directory)
     assert code == 1 and "there are tokens" in reason
+
+
+def test_an_answer_never_waits_for_the_acknowledgement_of_the_one_before() -> None:
+    """asyncio sets TCP_NODELAY where a socket says that it is TCP, and nowhere else."""
+    with bind("127.0.0.1:0") as listening, socket.create_connection(listening.getsockname()):
+        accepted, _ = listening.accept()
+        with accepted:
+            assert (listening.proto, accepted.proto) == (socket.IPPROTO_TCP, socket.IPPROTO_TCP)

@@ -65,13 +65,21 @@ def listing(kind: type[Resource]) -> dict[str, Any]:
 
 def one(kind: type[Resource]) -> dict[str, Any]:
     header = _header("If-None-Match", "an ETag; answers 304 while the object is that")
-    return _described({200: ("The object", _ref(kind))}, parameters=[header])
+    answers = {200: ("The object", _ref(kind)), 304: ("It is that still", None)}
+    return _described(answers, parameters=[header])
 
 
 def creation(kind: type[Resource]) -> dict[str, Any]:
     several = {"type": "array", "items": _ref(kind)}
     body = _body(JSON, {"oneOf": [_ref(kind), several]})
-    return _described({201: ("What was made", {"type": "object"})}, status=201, requestBody=body)
+    all_made = {"type": "object", "properties": {"items": several}, "required": ["items"]}
+    made = {201: ("What was made", {"oneOf": [_ref(kind), all_made]})}
+    described = _described(made, status=201, requestBody=body)
+    described["responses"][201]["links"] = {
+        method: {"operationId": f"{method}_{kind.KIND}", "parameters": MADE_NAME}
+        for method in ("get", "put", "patch", "delete")
+    }
+    return described
 
 
 def replacement(kind: type[Resource]) -> dict[str, Any]:
@@ -140,6 +148,7 @@ def _header(name: str, words: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "description": words, "schema": {"type": "string"}}
 
 
+MADE_NAME = {"name": "$response.body#/name"}  # where one object was made
 IF_MATCH = _header("If-Match", "the object's ETag; 412 where it has changed since")
 TEXT = {"type": "string"}
 PROBLEM = {

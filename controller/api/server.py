@@ -34,7 +34,9 @@ def bind(listen: str) -> socket.socket:
     if not host or not (port.isascii() and port.isdecimal()) or int(port) > 65535:
         raise InputError(f"{listen!r} is not an address like 127.0.0.1:9280")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, int(port)), family=family, backlog=1024)
+    with socket.create_server((host, int(port)), family=family, backlog=1024) as listening:
+        # asyncio sends at once (TCP_NODELAY) only where the socket says that it is TCP.
+        return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP, listening.detach())
 
 
 class Settings(NamedTuple):
