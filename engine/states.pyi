@@ -40,6 +40,7 @@ class States:
 
     counters: dict[str, int]  # entries, capacity, refused, inserted, expired, merged, unreadable
     seed: int
+    slots: int  # places for entries
 
     def __init__(
         self,

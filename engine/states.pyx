@@ -70,6 +70,10 @@ cdef class States:
             "merged": header.merged, "unreadable": header.unreadable,
         }
 
+    @property
+    def slots(self):
+        return self.table.header.capacity
+
     def __len__(self):
         return self.table.header.count
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import msgspec
 import pytest
 from agent_bench import SECOND, Bench
 from agent_network import network
+from hypothesis import given
+from hypothesis import strategies as st
 
 from onehop.controller.agent.leases import ASK_NS, BLOCK_PORTS, BLOCKS, Leases
 from onehop.controller.agent.rows import Rows
 from onehop.engine import model
 from onehop.engine.model.pools import LeasePool, lease_pools
 from onehop.engine.states import Entry, States
+from onehop.engine.usage import PortUse
 
-POOL = "203.0.113.1"
+POOL, POOL_PORT = "203.0.113.1", 2048
 Snapshot = dict[str, dict[str, model.Resource]]
 
 
@@ -37,7 +42,7 @@ def leases(snapshot: Snapshot, host: str = "c1") -> Leases:
 
 
 def due(made: Leases, snapshot: Snapshot, now_ns: int = 0, states: States | None = None) -> Rows:
-    return made.due(snapshot, (states or States(64)).records(now_ns), now_ns)
+    return made.due(snapshot, states or States(64), now_ns)
 
 
 def granted(snapshot: Snapshot, rows: Rows, host: str = "c1") -> None:
@@ -111,6 +116,29 @@ def test_more_is_leased_before_half_of_it_is_used_for_one_remote_end() -> None:
     granted(snapshot, more)
     given = due(made, snapshot, 8000 * SECOND)
     assert (len(given.put), len(given.remove)) == (0, 1)
+
+
+ports = st.integers(POOL_PORT, POOL_PORT + 2 * BLOCK_PORTS)
+remotes = st.tuples(st.sampled_from(("198.51.100.9", "198.51.100.10")), st.integers(53, 55))
+
+
+@given(st.lists(st.tuples(ports, remotes, st.sampled_from((6, 17))), max_size=200), st.integers(1, 2000))
+def test_ports_in_use_are_those_of_the_table(drawn, slots) -> None:
+    states = States(1024)
+    for source, (port, (remote, remote_port), protocol) in enumerate(drawn):
+        stated = (1, protocol, "10.0.0.1", 1024 + source, remote, remote_port, POOL, port)
+        assert states.insert(Entry("snat", *stated), 0)
+        assert states.insert(Entry("dnat", *stated), 0)
+    first, second = (POOL_PORT + n * BLOCK_PORTS for n in (0, 1))
+    use = PortUse(
+        states, [("a", POOL, first, BLOCK_PORTS, 3), ("b", POOL, second, BLOCK_PORTS, 4)]
+    )
+    while not use.look(slots, 0):
+        pass
+    seen = Counter(((port >= second) + 3, *more) for port, *more in drawn if port < second + 256)
+    pools = {pool for pool, *_ in seen}
+    assert use.used() == {"ab"[pool - 3] for pool in pools}
+    assert use.peaks == {p: max(n for (pool, *_), n in seen.items() if pool == p) for p in pools}
 
 
 def test_a_block_with_connections_is_not_given_back() -> None:

@@ -61,7 +61,7 @@ from onehop.engine.topology import Topology
 STATED_KINDS = frozenset(kind.KIND for kind in STATED)
 HEARTBEAT_S = 15.0
 FETCH_NS = 1_000_000_000
-LEASE_NS = 1_000_000_000
+CLAIM_NS = 1_000_000_000
 HELD_BYTES = 1 << 20  # packets that came before the agent was live
 
 
@@ -112,7 +112,7 @@ class Core:
         self._answers_due = True  # what they follow from has changed
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
-        self._lease_at_ns = 0
+        self._claim_at_ns = 0
         self._watched: tuple[Monitor, ...] | None = None  # what the driver was told
         self._clock_s = 0.0
         self._fetch_by_ns = 0  # until then other hosts' state is waited for
@@ -463,9 +463,9 @@ class Core:
             self._find_answers(self.state)
             self._install_statics(self.state)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
-        if now_ns >= self._lease_at_ns:
-            self._lease_at_ns = now_ns + LEASE_NS
-            self._lease(now_ns)
+        self._lease(now_ns)
+        if now_ns >= self._claim_at_ns:
+            self._claim_at_ns = now_ns + CLAIM_NS
             self._claim(now_ns)
         if clock_s - self._beaten_s >= HEARTBEAT_S:
             self._beaten_s = clock_s
@@ -475,7 +475,7 @@ class Core:
 
     def _lease(self, now_ns: int) -> None:
         """A lease counts when the store shows it; what is given back counts no more at once."""
-        found = self.leases.due(self.snapshot, self.packets.states.records(now_ns), now_ns)
+        found = self.leases.due(self.snapshot, self.packets.states, now_ns)
         if found.put:
             self._order(events.PutState(found.put))
         self._publish(rows.Rows([], found.remove), now_ns)

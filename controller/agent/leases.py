@@ -18,52 +18,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from ipaddress import ip_address
 
-import numpy as np
-import numpy.typing as npt
-
 from onehop.controller.agent.desired import Snapshot, local_ports
 from onehop.controller.agent.rows import Rows
 from onehop.engine.model import NatBlock, Resource
 from onehop.engine.model.pools import LeasePool, lease_pools
-from onehop.engine.states import KINDS
+from onehop.engine.states import States
+from onehop.engine.usage import PortUse
 
 BLOCK_PORTS = 256
 BLOCKS = 2  # of each pool, at the least
 ASK_NS = 5_000_000_000  # so long an unanswered question stands
-
-Records = npt.NDArray[np.void]  # of states.RECORD
-
-SNAT = KINDS.index("snat")
-
-
-class Use:
-    """Which ports translate connections now."""
-
-    def __init__(self, records: Records) -> None:
-        self._records = records[records["kind"] == SNAT]
-
-    def of(self, block: NatBlock) -> npt.NDArray[np.bool_]:
-        """The connections that have a port of the block, as a mask."""
-        padded = ip_address(block.address).packed.ljust(16, b"\0")
-        address = np.frombuffer(padded, np.uint8)
-        ports = self._records["port"]
-        last = block.first_port + block.n_ports - 1
-        inside = (ports >= block.first_port) & (ports <= last)
-        found: npt.NDArray[np.bool_] = inside & (self._records["address"] == address).all(axis=1)
-        return found
-
-    def peak(self, blocks: Iterable[NatBlock]) -> int:
-        """How many of these ports the busiest remote end has."""
-        there = np.zeros(len(self._records), bool)
-        for block in blocks:
-            there |= self.of(block)
-        rows = self._records[there]
-        if not len(rows):
-            return 0
-        columns = (rows["destination"], rows["destination_port"], rows["protocol"])
-        remotes = np.column_stack(columns)
-        return int(np.unique(remotes, axis=0, return_counts=True)[1].max())
-
+PARTS = 8  # that the table is looked at in
+PART_SLOTS = 1 << 14  # at the least
 
 class Leases:
     """What one host leases."""
@@ -72,14 +38,18 @@ class Leases:
         self._host = host
         self._pools: list[LeasePool] = []
         self._asked: dict[str, int] = {}  # block -> when
+        self._use: PortUse | None = None  # that is being looked at
 
     def restate(self, snapshot: Snapshot) -> None:
         """The stated topology has changed."""
         every = [row for rows in snapshot.values() for row in rows.values()]
         self._pools = lease_pools(every) if local_ports(self._host, snapshot) else []
 
-    def due(self, snapshot: Snapshot, records: Records, now_ns: int) -> Rows:
-        """What to lease, and what to give back, by the connections that there are."""
+    def due(self, snapshot: Snapshot, states: States, now_ns: int) -> Rows:
+        """What to lease, and what to give back, by the connections that there are.
+
+        Every call looks at a part of them; only that of the last part has an answer.
+        """
         taken = _blocks(snapshot)
         self._asked = {
             name: then
@@ -87,17 +57,32 @@ class Leases:
             if name not in taken and now_ns - then < ASK_NS
         }
         own = [b for _, b in sorted(taken.items()) if b.host == self._host]
-        use = Use(records)
+        if self._use is None or self._use.names != [block.name for block in own]:
+            self._use = PortUse(states, [self._counted(block) for block in own])
+        if not self._use.look(max(PART_SLOTS, states.slots // PARTS), now_ns):
+            return Rows([], [])
+        use, self._use = self._use, None
+        return self._decide(own, taken, use, now_ns)
+
+    def _decide(
+        self, own: list[NatBlock], taken: Mapping[str, NatBlock], use: PortUse, now_ns: int
+    ) -> Rows:
         put: list[Resource] = []
-        keep = {block.name for block in own if use.of(block).any()}
-        for pool in self._pools:
+        keep = use.used()
+        for number, pool in enumerate(self._pools):
             mine = [block for block in own if _is_of(block, pool)]
-            wanted = max(BLOCKS, 1 + -(-2 * use.peak(mine) // BLOCK_PORTS))
+            wanted = max(BLOCKS, 1 + -(-2 * use.peaks.get(number, 0) // BLOCK_PORTS))
             keep |= {block.name for block in mine[:wanted]}
             coming = sum(_is_of(block, pool) for block in self._pending())
             put += self._lease(pool, taken, wanted - len(mine) - coming, now_ns)
         gone = [(NatBlock.KIND, block.name) for block in own if block.name not in keep]
         return Rows(put, gone)
+
+    def _counted(self, block: NatBlock) -> tuple[str, str, int, int, int]:
+        """A block, and the pool that its connections count for; those of none, for one of none."""
+        pools = (n for n, pool in enumerate(self._pools) if _is_of(block, pool))
+        pool = next(pools, len(self._pools))
+        return block.name, block.address, block.first_port, block.n_ports, pool
 
     def _pending(self) -> Iterator[NatBlock]:
         for name in self._asked:

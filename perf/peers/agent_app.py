@@ -14,6 +14,7 @@ import workloads
 from onehop.controller.agent import app, events
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
+from onehop.controller.agent.inspection import Inspection
 from onehop.controller.agent.runtime import Runtime
 
 
@@ -32,7 +33,8 @@ class Alone(Runtime):
         self.core = Core(settings, now_ns=time.monotonic_ns())
         self.connection = None
         self._peers = None
-        self._store = self._uplinks = Nobody()  # type: ignore[assignment]
+        self._inspection = Inspection(self.core, self._send, self.status, time.monotonic_ns)
+        self._store = self._uplinks = self._monitors = Nobody()  # type: ignore[assignment]
         rows = workloads.keyed(workloads.stateful(workloads.MACHINES))
         self.tell(events.StoreStep(put=rows))
 

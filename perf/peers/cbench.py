@@ -150,10 +150,11 @@ def cpu_seconds(pid: int) -> float:
 
 
 @contextlib.contextmanager
-def controller(app: str, port: int, **environment: str) -> Iterator[int]:
-    """`ryu-manager` with an application, listening; its process."""
+def controller(app: str, port: int, *, inside: str = "", **environment: str) -> Iterator[int]:
+    """`ryu-manager` with an application, listening, inside a network namespace; its process."""
     path = os.pathsep.join(str(p) for p in (HERE, HERE.parent, HERE.parents[1] / "tests"))
     command = [
+        *(["nsenter", f"--net=/run/netns/{inside}"] if inside else []),
         str(RYU_MANAGER),
         "--ofp-listen-host",
         "127.0.0.1",

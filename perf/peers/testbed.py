@@ -1,0 +1,197 @@
+"""A host with real Open vSwitch: machines on one side, the underlay on the other.
+
+```
+  machines ── vm1…vm8 ── br-int ── onehop-vx … br-phy ── eth0 ── underlay, which counts
+                            │
+                       the controller, in the same network namespace
+```
+1. Everything is in network namespaces of its own and ends with them.
+2. Every packet that is sent is the first of its connection, so what arrives is counted by the
+   receiving device: nothing that a program could be too slow for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import pathlib
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import cbench
+import workloads
+from functional.nodes import Net, Node, link
+
+from onehop.controller.agent import namespaces
+
+BATCH = 32  # frames of one system call
+QUIET_S = 1.0  # nothing comes any more
+TUNNEL = "onehop-vx"
+VXLAN_PORT = 4789
+GATEWAYS = tuple(f"172.31.1.{n}" for n in workloads.UPLINKS)
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+class Iovec(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class Header(ctypes.Structure):  # struct msghdr
+    _fields_ = (
+        ("name", ctypes.c_void_p), ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(Iovec)), ("n_vectors", ctypes.c_size_t),
+        ("control", ctypes.c_void_p), ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+    )  # fmt: skip
+
+
+class Message(ctypes.Structure):  # struct mmsghdr
+    _fields_ = (("header", Header), ("sent", ctypes.c_uint32))
+
+
+class Bed:
+    """The host, its machines, and the underlay."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        net = Net(stack)
+        self.host, self.machines, self.underlay = map(net.node, ("host", "vms", "under"))
+        link(self.host, "eth0", self.underlay, "eth0")
+        for n in range(1, workloads.MACHINES + 1):
+            link(self.host, f"vm{n}", self.machines, f"vm{n}")
+        for address in GATEWAYS:
+            self.underlay.ip("address", "add", f"{address}/16", "dev", "eth0")
+        self.ovs = net.switch(self.host)
+        self._plug()
+        self._sockets = [stack.enter_context(_raw(self.machines, f"vm{n}"))
+                         for n in range(1, workloads.MACHINES + 1)]  # fmt: skip
+        with namespaces.entered(self.underlay.name):  # else its kernel would answer with errors
+            deaf = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stack.enter_context(deaf).bind(("", VXLAN_PORT))
+
+    def _plug(self) -> None:
+        tunnel = ("type=vxlan", "options:remote_ip=flow", "options:key=flow")
+        self.ovs.vsctl(
+            "add-br", "br-phy", "--", "set", "bridge", "br-phy", "datapath_type=netdev",
+            "--", "add-port", "br-phy", "eth0",
+            "--", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev",
+            "fail_mode=secure", "protocols=OpenFlow13", "other_config:disable-in-band=true",
+            *(word for n in range(1, workloads.MACHINES + 1)
+              for word in ("--", "add-port", "br-int", f"vm{n}")),
+            "--", "add-port", "br-int", TUNNEL, "--", "set", "interface", TUNNEL, *tunnel,
+        )  # fmt: skip
+        self.host.ip("address", "add", "172.31.0.1/16", "dev", "br-phy")
+        self.host.ip("link", "set", "br-phy", "up")
+        for address in GATEWAYS:  # the tunnels know their far ends' MACs before they are needed
+            with contextlib.suppress(namespaces.CommandError):
+                self.host.run("ping", "-c", "1", "-W", "1", address)
+
+    @contextlib.contextmanager
+    def controlled(self, app: str, **environment: str) -> Iterator[int]:
+        """A controller that the switch is connected to; its process."""
+        with cbench.controller(app, 6653, inside=self.host.name, **environment) as pid:
+            self.ovs.vsctl("set-controller", "br-int", "tcp:127.0.0.1:6653", "--", "set",
+                           "controller", "br-int", "connection_mode=out-of-band",
+                           "max_backoff=1000", "inactivity_probe=60000")  # fmt: skip
+            try:
+                _until(lambda: "true" in self.ovs.vsctl("get", "controller", "br-int",
+                                                        "is_connected"), 30)  # fmt: skip
+                yield pid
+            finally:
+                self.ovs.vsctl("del-controller", "br-int")
+                self.ovs.ofctl("del-flows", "br-int")
+
+    def arrived(self, device: str = "eth0", node: Node | None = None) -> int:
+        """Packets that a device has received so far."""
+        text = (node or self.underlay).run("cat", f"/sys/class/net/{device}/statistics/rx_packets")
+        return int(text)
+
+    def flows(self) -> int:
+        """How many flows the switch holds."""
+        said = self.ovs.ofctl("dump-aggregate", "br-int")
+        return int(said.rpartition("flow_count=")[2])
+
+    def send(self, frames: Sequence[tuple[int, bytes]], rate: float) -> float:
+        """Send (machine, frame) at a rate per second; how long it took."""
+        batches = list(_batches(frames))
+        began = time.perf_counter()
+        sent = 0
+        for machine, messages, count, _ in batches:
+            wait = began + sent / rate - time.perf_counter()
+            if wait > 0:
+                time.sleep(wait)
+            descriptor, at = self._sockets[machine - 1].fileno(), 0
+            while at < count:
+                done = LIBC.sendmmsg(descriptor, ctypes.byref(messages, at * SIZE), count - at, 0)
+                if done < 0:
+                    raise OSError(ctypes.get_errno(), "sendmmsg")
+                at += done
+            sent += count
+        return time.perf_counter() - began
+
+    def settled(self, before: int, wanted: int, **where: object) -> int:
+        """How many of the packets that were sent have arrived when no more do."""
+        found, since = 0, time.monotonic()
+        while found < wanted and time.monotonic() - since < QUIET_S:
+            now = self.arrived(**where) - before  # type: ignore[arg-type]
+            if now != found:
+                found, since = now, time.monotonic()
+            time.sleep(0.02)
+        return found
+
+
+SIZE = ctypes.sizeof(Message)
+
+
+def _batches(
+    frames: Sequence[tuple[int, bytes]],
+) -> Iterator[tuple[int, ctypes.Array[Message], int, object]]:
+    """The messages of one system call each: all of one machine."""
+    by_machine: dict[int, list[bytes]] = {}
+    for machine, frame in frames:
+        waiting = by_machine.setdefault(machine, [])
+        waiting.append(frame)
+        if len(waiting) == BATCH:
+            yield machine, *_messages(by_machine.pop(machine))
+    for machine, waiting in by_machine.items():
+        yield machine, *_messages(waiting)
+
+
+def _messages(frames: list[bytes]) -> tuple[ctypes.Array[Message], int, object]:
+    kept = [ctypes.create_string_buffer(frame, len(frame)) for frame in frames]
+    vectors = (Iovec * len(frames))()
+    messages = (Message * len(frames))()
+    for at, buffer in enumerate(kept):
+        vectors[at] = Iovec(ctypes.addressof(buffer), len(buffer))
+        messages[at].header.vectors = ctypes.pointer(vectors[at])
+        messages[at].header.n_vectors = 1
+    return messages, len(frames), (kept, vectors)
+
+
+def _raw(node: Node, device: str) -> socket.socket:
+    with namespaces.entered(node.name):
+        made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8 << 20)
+    with namespaces.entered(node.name):
+        made.bind((device, 0))
+    return made
+
+
+def _until(condition: Callable[[], bool], seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "the switch does not find the controller"
+        time.sleep(0.05)
+
+
+def is_possible() -> bool:
+    """Whether this machine lets us: root, and Open vSwitch."""
+    tools = ("ovs-vswitchd", "ovsdb-server")
+    there = all(pathlib.Path("/usr/sbin", tool).exists() for tool in tools)
+    return os.geteuid() == 0 and there and _namespaces()
+
+
+def _namespaces() -> bool:
+    return subprocess.run(["unshare", "--net", "true"], capture_output=True).returncode == 0
