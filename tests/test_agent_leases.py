@@ -122,7 +122,10 @@ ports = st.integers(POOL_PORT, POOL_PORT + 2 * BLOCK_PORTS)
 remotes = st.tuples(st.sampled_from(("198.51.100.9", "198.51.100.10")), st.integers(53, 55))
 
 
-@given(st.lists(st.tuples(ports, remotes, st.sampled_from((6, 17))), max_size=200), st.integers(1, 2000))
+@given(
+    st.lists(st.tuples(ports, remotes, st.sampled_from((6, 17))), max_size=200),
+    st.integers(1, 2000),
+)
 def test_ports_in_use_are_those_of_the_table(drawn, slots) -> None:
     states = States(1024)
     for source, (port, (remote, remote_port), protocol) in enumerate(drawn):

@@ -31,6 +31,7 @@ ASK_NS = 5_000_000_000  # so long an unanswered question stands
 PARTS = 8  # that the table is looked at in
 PART_SLOTS = 1 << 14  # at the least
 
+
 class Leases:
     """What one host leases."""
 
