@@ -88,7 +88,11 @@ class _Asked:
         self._splitter = questions.Splitter(questions.ANSWER_BYTES)
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.setblocking(False)
-        self.sock.connect(str(path))
+        try:
+            self.sock.connect(str(path))
+        except OSError:
+            self.sock.close()
+            raise
 
     @property
     def events(self) -> int:
@@ -111,11 +115,11 @@ class Agents:
     """The agents that can be asked from here."""
 
     def __init__(self, where: str = questions.FOLDER, *, timeout_s: float = 5.0) -> None:
-        self._folder, self._timeout_s = pathlib.Path(where), timeout_s
+        self.folder, self._timeout_s = pathlib.Path(where), timeout_s
 
     def hosts(self) -> list[str]:
         """The hosts that have a socket here."""
-        return sorted(unquote(path.stem) for path in self._folder.glob("*.sock"))
+        return sorted(unquote(path.stem) for path in self.folder.glob("*.sock"))
 
     def ask(
         self, question: questions.Question, hosts: Iterable[str] | None = None
@@ -153,7 +157,7 @@ class Agents:
                 yield from self._turn(waiting)
 
     def _open(self, host: str, question: questions.Question) -> _Asked:
-        path = self._folder / f"{quote(host, safe=' :@')}.sock"
+        path = self.folder / f"{quote(host, safe=' :@')}.sock"
         if len(os.fsencode(path)) > 107:
             raise OSError(f"{path}: too long for a socket's name")
         return _Asked(host, path, question)

@@ -12,12 +12,15 @@ is its length (32 bits) and a MessagePack map whose ``type`` names the struct.
 from __future__ import annotations
 
 import struct
-from typing import Literal
+from collections.abc import Callable
+from typing import Any, Literal
 
 import msgspec
 
 from onehop.controller.agent.metrics import Status as AgentStatus
-from onehop.engine.explain import Action, Output
+from onehop.engine.effects import MacLearned, NeighborLearned
+from onehop.engine.explain import Action, Output, Verdict
+from onehop.engine.states import Entry
 
 VERSION = 1
 QUESTION_BYTES = 1 << 16  # the longest question: a packet and some words
@@ -148,12 +151,12 @@ class Simulated(msgspec.Struct, frozen=True, tag=True):
     created: tuple[str, ...]  # what would be remembered of its connection, in words
     used: tuple[str, ...]  # what is remembered of it
     tags: tuple[str, ...]
-    table: int  # of the flow for packets like it
-    match: bytes  # its match; b"": there is none
-    would: bytes | None  # its instructions, or this packet's; None: the agent answers or waits
-    cookie: int  # of the flow that the engine has made for it; 0: none
-    number: int  # of the port in the switch; 0: not plugged in
-    reg0: int  # what stands there where the switch compares the packet's length
+    table: int = 0  # of the flow for packets like it
+    match: bytes = b""  # its match; b"": there is none
+    would: bytes | None = None  # its instructions, or this packet's; None: the agent's to decide
+    cookie: int = 0  # of the flow that the engine has made for it; 0: none
+    number: int = 0  # of the port in the switch; 0: not plugged in
+    reg0: int = 0  # what stands there where the switch compares the packet's length
 
 
 class Difference(msgspec.Struct, frozen=True, tag=True):
@@ -204,6 +207,50 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 Answer = (
     About | FlowsAre | Raw | Simulated | Difference | Audited | Seen | Waiting | Done | Refused
 )
+
+
+def simulated(
+    verdict: Verdict, zone_name: Callable[[int], str] = lambda _: "", **proposed: Any
+) -> Simulated:
+    """A verdict as an answer; `proposed` is what a switch would be told."""
+
+    def words(entry: Entry) -> str:
+        zone = zone_name(entry.zone)
+        return _entry(entry) + (f" ({zone})" if zone else "")
+
+    wanted = verdict.awaited
+    return Simulated(
+        kind=verdict.kind,
+        reason=verdict.reason,
+        cacheable=verdict.cacheable,
+        steps=verdict.steps,
+        actions=verdict.actions,
+        outputs=verdict.outputs,
+        emitted=verdict.emitted_outputs,
+        learned=tuple(map(_learned, verdict.learned)),
+        awaited=f"{wanted.address} on the link of {wanted.port}" if wanted else "",
+        created=tuple(map(words, verdict.created)),
+        used=tuple(map(words, verdict.used)),
+        tags=verdict.tags,
+        **proposed,
+    )
+
+
+def _learned(found: MacLearned | NeighborLearned) -> str:
+    if isinstance(found, NeighborLearned):
+        return f"{found.address} is at {found.mac}, on the link of {found.port}"
+    return f"{found.mac} is behind {found.port} of {found.bridge}"
+
+
+def _entry(entry: Entry) -> str:
+    ends = (_end(entry.source, entry.source_port), _end(entry.destination, entry.destination_port))
+    more = f" as {_end(entry.address, entry.port)}" if entry.address else ""
+    state = f", {entry.state}" if entry.state else ""
+    return f"{entry.kind.replace('_', ' ')} {' > '.join(ends)}{more}{state}"
+
+
+def _end(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 _QUESTIONS = msgspec.msgpack.Decoder(Question)

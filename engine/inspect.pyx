@@ -116,6 +116,8 @@ cdef tuple tags(const Hot* hot, uint32_t flow):
 
 def canonical(stated: bytes) -> bytes:
     cdef Match found
-    if not read_match(&found, stated, <uint32_t>len(stated)) or found.metadata:
+    if not read_match(&found, stated, <uint32_t>len(stated)):
+        return fields.in_order(stated)
+    if found.metadata or not found.ofport:  # no flow that comes from a verdict
         return fields.in_order(stated)
     return match(&found.key, &found.mask, found.ofport, found.limits_mark)

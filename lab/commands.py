@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 from typing import Annotated, Any
 
 import typer
@@ -12,10 +13,11 @@ from rich.table import Table
 
 from onehop.controller.cli.output import InputError, Json, print_json
 from onehop.lab import platform, up
+from onehop.lab.hosts import agents_folder
 from onehop.lab.lab import Lab
 from onehop.lab.processes import environment
 from onehop.lab.progress import Stages
-from onehop.lab.state import Options, Platform
+from onehop.lab.state import Options, Platform, home
 
 app = typer.Typer(
     help="Build a network of namespaces on this machine and send real packets through it.",
@@ -86,6 +88,14 @@ def exec_command(
     """Run a command in a node, in the place of this process."""
     arguments = Lab.attach().node(node).command(command)
     os.execvpe(arguments[0], arguments, environment())
+
+
+@app.command("env")
+def env_command() -> None:
+    """Print what lets other commands find this lab: eval "$(onehop lab env)"."""
+    lab = Lab.attach()
+    typer.echo(f"export ONEHOP_STORE={shlex.quote(lab.state.store)}")
+    typer.echo(f"export ONEHOP_AGENTS={shlex.quote(str(agents_folder(home())))}")
 
 
 def options(

@@ -11,7 +11,9 @@ It must not know sockets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import assert_never
+from typing import Any, assert_never
+
+import msgspec
 
 from onehop.controller import questions as ask
 from onehop.controller.agent import audit, statics
@@ -21,12 +23,10 @@ from onehop.controller.agent.held import Reader, Wish
 from onehop.controller.agent.metrics import Status
 from onehop.controller.agent.watching import Watching
 from onehop.engine import openflow
-from onehop.engine.effects import MacLearned, NeighborLearned
 from onehop.engine.explain import Verdict
 from onehop.engine.inspect import Installed
 from onehop.engine.limits import ETHERNET_BYTES, mark_of
 from onehop.engine.simulate import Simulator
-from onehop.engine.states import Entry
 
 PIECE = 256  # flows: about 2 ms
 
@@ -134,10 +134,12 @@ class Inspection:
             raise RefusedError(f"port {port!r} is not known at {core.settings.host}")
         simulator = Simulator(core.topology, seed=core.settings.seed, states=core.packets.states)
         try:
-            verdict = simulator.simulate(packet, port, now_ns)
+            verdict = self._with_states(simulator.simulate(packet, port, now_ns), now_ns)
         except ValueError as error:
             raise RefusedError(f"the packet: {error}") from None
-        found = _simulated(verdict, self._proposed(packet, port, now_ns))
+        found = ask.simulated(
+            verdict, core.topology.names.of_tag, **self._proposed(packet, port, now_ns)
+        )
         if not question.held:
             yield found
             return
@@ -151,7 +153,13 @@ class Inspection:
             for message in replies:
                 yield ask.Raw(message)
 
-    def _proposed(self, packet: bytes, port: str, now_ns: int) -> dict[str, object]:
+    def _with_states(self, verdict: Verdict, now_ns: int) -> Verdict:
+        """The verdict, where what it has met says all that is known of it."""
+        states = self._core.packets.states
+        known = [states.find(entry, now_ns) or entry for entry in verdict.used]
+        return msgspec.structs.replace(verdict, used=tuple(known))
+
+    def _proposed(self, packet: bytes, port: str, now_ns: int) -> dict[str, Any]:
         core = self._core
         made = core.packets.datapath.proposed(packet, port, now_ns)
         return {
@@ -181,38 +189,6 @@ def _flow(found: Installed, now_ns: int, *, tags: bool) -> ask.Flow:
         idle_s=(now_ns - found.used_ns) / 1e9,
         tags=found.tags if tags else (),
     )
-
-
-def _simulated(verdict: Verdict, proposed: dict[str, object]) -> ask.Simulated:
-    wanted = verdict.awaited
-    return ask.Simulated(
-        kind=verdict.kind,
-        reason=verdict.reason,
-        cacheable=verdict.cacheable,
-        steps=verdict.steps,
-        actions=verdict.actions,
-        outputs=verdict.outputs,
-        emitted=verdict.emitted_outputs,
-        learned=tuple(map(_learned, verdict.learned)),
-        awaited=f"{wanted.address} on the link of {wanted.port}" if wanted else "",
-        created=tuple(map(_in_words, verdict.created)),
-        used=tuple(map(_in_words, verdict.used)),
-        tags=verdict.tags,
-        **proposed,  # type: ignore[arg-type]
-    )
-
-
-def _in_words(entry: Entry) -> str:
-    ends = f"{entry.source}:{entry.source_port} > {entry.destination}:{entry.destination_port}"
-    more = f" as {entry.address}:{entry.port}" if entry.address else ""
-    state = f", {entry.state}" if entry.state else ""
-    return f"{entry.kind.replace('_', ' ')} {ends}{more}{state}"
-
-
-def _learned(found: MacLearned | NeighborLearned) -> str:
-    if isinstance(found, NeighborLearned):
-        return f"{found.address} is at {found.mac}, on the link of {found.port}"
-    return f"{found.mac} is behind {found.port} of {found.bridge}"
 
 
 def _reg0(limits: tuple[int, ...], frame_bytes: int) -> int:

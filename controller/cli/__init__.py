@@ -48,6 +48,8 @@ COMMANDS = {
     "shell": Subcommand("onehop.controller.cli.shell", "Type commands, one after the other."),
     "api": Subcommand("onehop.controller.cli.api", "Serve the REST API."),
     "simulate": Subcommand("onehop.controller.cli.simulate", "Send packets through a file."),
+    "trace": Subcommand("onehop.controller.cli.trace", "Say what becomes of a packet, live."),
+    "audit": Subcommand("onehop.controller.cli.audit", "Compare switches with their engines."),
     "store": Subcommand("onehop.controller.cli.store", "Run the store, show what it holds."),
     "agent": Subcommand("onehop.controller.cli.agent", "Run the agent of a host."),
     "lab": Subcommand("onehop.lab.run", "Build a network here, with real packets."),

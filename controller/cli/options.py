@@ -13,6 +13,12 @@ StoreAddress = Annotated[
         "--store", envvar="ONEHOP_STORE", help="Where the store is: unix:PATH, tcp:ADDRESS:PORT."
     ),
 ]
+AgentsFolder = Annotated[
+    str,
+    typer.Option(
+        "--agents", envvar="ONEHOP_AGENTS", help="The folder of the agents' sockets, HOST.sock."
+    ),
+]
 Directory = Annotated[
     pathlib.Path, typer.Option("--directory", help="Where the server keeps its files.")
 ]

@@ -6,15 +6,21 @@ vm1 -- [c1: br-int] -- vm2
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import pytest
+from click.testing import Result
 from functional.agent_hosts import Host, World, eventually, pings
 from functional.nodes import Net, Node
+from typer.testing import CliRunner
 
 from onehop.controller import questions as ask
 from onehop.controller.agents import Agents
+from onehop.controller.cli import app
+from onehop.controller.flow_words import match_words
 from onehop.engine import openflow
 from onehop.engine.states import States
 
@@ -83,6 +89,27 @@ def ovs(cloud: Cloud, *words: str) -> str:
     return cloud.c1.ovs.ofctl(*words)
 
 
+def run(cloud: Cloud, *words: str) -> Result:
+    """What `onehop` says and how it ends."""
+    folder = str(cloud.c1.run_dir / "agents")
+    return CliRunner().invoke(
+        app, words, env={"ONEHOP_STORE": cloud.world.store, "ONEHOP_AGENTS": folder}
+    )
+
+
+def trace(cloud: Cloud, *words: str) -> tuple[int, dict[str, Any]]:
+    done = run(cloud, "trace", *words, "--json")
+    return done.exit_code, json.loads(done.stdout)
+
+
+def installed(cloud: Cloud) -> ask.Flow:
+    """The flow of a ping from vm1 to vm2."""
+    pings(cloud.vm1, "10.0.1.12")
+    found = [flow for piece in answers(cloud, ask.Flows(port="vm1")) for flow in piece.flows]
+    (flow,) = [f for f in found if "ipv4_dst=10.0.1.12" in match_words(f.match, {})]
+    return flow
+
+
 def test_agent_says_how_it_is(cloud):
     (about,) = answers(cloud, ask.Status())
     assert isinstance(about, ask.About)
@@ -116,15 +143,70 @@ def test_audit_finds_nothing_where_nobody_tampered(cloud):
         assert differences(cloud) == []
 
 
+def test_trace_shows_the_flow_that_is_installed(cloud):
+    flow = installed(cloud)
+    code, said = trace(cloud, "vm1", "icmp -> 10.0.1.12")
+    assert code == 0 and said["agrees"] and said["kind"] == "forward"
+    assert said["switch"]["cookie"] == f"{flow.cookie:#x}" and said["switch"]["packets"] > 0
+    assert said["switch"]["actions"] == said["engine"] and "output vm2" in said["engine"]
+    assert any("r1 has a route to" in step for step in said["steps"])
+
+
+def test_trace_changes_nothing(cloud):
+    (before,) = answers(cloud, ask.Status())
+    code, said = trace(cloud, "vm1", "tcp -> 10.0.1.13:22")
+    assert code == 0 and said["kind"] == "drop"
+    code, said = trace(cloud, "vm1", "icmp -> 10.0.1.13")
+    assert code == 0 and said["would_open"]
+    (after,) = answers(cloud, ask.Status())
+    for name in ("flows_installed", "packet_ins", "state_inserted", "packet_outs"):
+        assert after.status.counters[name] == before.status.counters[name], name
+
+
+def test_trace_names_what_the_switch_does_instead(cloud):
+    flow = installed(cloud)
+    which = f"table={flow.table},cookie={flow.cookie:#x}/-1"
+    ovs(cloud, "mod-flows", "br-int", f"{which},actions=drop")
+    code, said = trace(cloud, "vm1", "icmp -> 10.0.1.12")
+    assert code == 1 and said["problem"].startswith("the switch does drop and does not do dec_ttl")
+    assert "DIFFERS" in run(cloud, "trace", "vm1", "icmp -> 10.0.1.12").stderr
+    back = f"cookie={trace(cloud, 'vm2', 'icmp -> 10.0.0.11')[1]['switch']['cookie']}/-1"
+    ovs(cloud, "del-flows", "br-int", back)
+    code, said = trace(cloud, "vm2", "icmp -> 10.0.0.11")
+    assert code == 1 and "which the switch does not hold" in said["problem"]
+    ovs(cloud, "add-flow", "br-int", "priority=400,icmp,actions=drop")
+    code, said = trace(cloud, "vm1", "icmp -> 10.0.1.12")
+    assert code == 1 and "none of onehop's" in said["problem"]
+    ovs(cloud, "del-flows", "br-int", "--strict", "priority=400,icmp")
+
+
+def test_trace_goes_by_the_store_where_no_agent_answers(cloud):
+    code, said = trace(cloud, "vm1", "icmp -> 10.0.1.12", "--agents", "/nowhere")
+    assert code == 3 and said["source"] == "store" and said["kind"] == "forward"
+    assert said["problem"] == "host 'c1': no agent answers there" and said["switch"] is None
+
+
+def test_watch_shows_packets_as_they_come(cloud):
+    agents = Agents(str(cloud.c1.run_dir / "agents"))
+    seen = agents.stream(ask.Watch(fields={"ipv4_dst": "10.0.1.13/32"}), ["c1"])
+    with ThreadPoolExecutor() as pool, contextlib.closing(seen):
+        first = pool.submit(next, seen)
+        eventually(lambda: pings(cloud.vm1, "10.0.1.13") and first.done(), "a packet is seen")
+    host, said = first.result()
+    assert host == "c1" and isinstance(said, ask.Seen)
+    assert (said.port, said.kind, said.outputs) == ("vm1", "forward", ("vm3",))
+
+
 def test_audit_finds_what_was_tampered_with(cloud):
-    pings(cloud.vm1, "10.0.1.12")
-    (flow, *_) = [f for piece in answers(cloud, ask.Flows()) for f in piece.flows if f.noted]
+    flow = installed(cloud)
     which = f"table={flow.table},cookie={flow.cookie:#x}/-1"
     ovs(cloud, "mod-flows", "br-int", f"{which},actions=drop")
     ovs(cloud, "add-flow", "br-int", "cookie=0x7,priority=300,tcp,tp_dst=99,actions=drop")
     ovs(cloud, "del-flows", "br-int", "--strict", "priority=0")
-    found = {each.what: each for each in differences(cloud)}
-    assert found.keys() == {"different", "foreign", "missing"}
-    assert found["different"].cookie == flow.cookie and found["different"].held == b""
-    assert found["different"].should == flow.would
-    assert found["foreign"].cookie == 7 and found["foreign"].should is None
+    done = run(cloud, "audit", "--json")
+    (host,) = json.loads(done.stdout)
+    found = {each["what"]: each for each in host["differences"]}
+    assert done.exit_code == 1 and found.keys() == {"different", "foreign", "missing"}
+    assert found["different"]["cookie"] == f"{flow.cookie:#x}"
+    assert found["different"]["switch"] == ["drop"] and "dec_ttl" in found["different"]["engine"]
+    assert found["foreign"]["cookie"] == "0x7" and found["foreign"]["engine"] is None
