@@ -14,7 +14,7 @@ It must not know the store, the clock, or what a packet is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from ipaddress import ip_address
 
