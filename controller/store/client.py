@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from onehop.controller.ovsdb import Poller, Transaction
-from onehop.controller.store.address import check_addresses
+from onehop.controller.store.address import absolute
 from onehop.controller.store.outbox import Outbox
 from onehop.controller.store.replica import Ident, Replica, Step, make_step
 from onehop.controller.store.rows import row_values, write_row
@@ -62,9 +62,8 @@ class Store:
         `pause` is called now and then in the midst of long work, so that other green threads,
         which may `put` and `remove`, go on.
         """
-        check_addresses(remote)
         self.remote = remote
-        self._replica = Replica(remote, pause)
+        self._replica = Replica(absolute(remote), pause)
         self._outbox = Outbox(self._replica)
         self._working = False  # in `pause`, others may come in while this is true
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from onehop.controller.store.address import check_addresses
+from onehop.controller.store.address import absolute, check_addresses
 from onehop.controller.store.schema import DATABASE, schema
 from onehop.controller.store.server import (
     ServerError,
@@ -140,7 +140,7 @@ def upgrade(remote: str) -> bool:
 
 
 def _client(command: str, remote: str, *more: str, content: pathlib.Path | None = None) -> bytes:
-    check_addresses(remote)
+    remote = absolute(remote)
     name = [] if command in ("needs-conversion", "convert") else [DATABASE]
     options = ["--verbose=off", f"--timeout={TIMEOUT_S}"]
     program = [find_program("ovsdb-client"), *options, command, remote, *name, *more]
