@@ -77,6 +77,7 @@ cdef uint64_t flows_cookie(const Flows* flows, uint32_t flow) noexcept nogil
 cdef uint32_t flows_by_cookie(const Flows* flows, uint64_t cookie) noexcept nogil
 
 # Note a statistic of it.
+cdef void flows_used(Flows* flows, uint32_t flow, nsec_t now) noexcept nogil
 cdef void flows_counted(Flows* flows, uint32_t flow, uint64_t packets, nsec_t now) noexcept nogil
 # Append, as uint32_t, the flows that were counted after having been idle for so long, and those
 # that no statistic has told about for much longer: the switch has lost them.

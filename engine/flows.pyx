@@ -303,7 +303,11 @@ cdef void flows_counted(
     if packets == slot.packets:
         return
     slot.packets = packets
-    slot.used_at = now
+    flows_used(flows, flow, now)
+
+
+cdef void flows_used(Flows* flows, uint32_t flow, nsec_t now) noexcept nogil:
+    flows.slots[flow].used_at = now
     leave_list(flows, flow)
     make_newest(flows, flow)
 

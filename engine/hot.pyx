@@ -7,7 +7,7 @@ from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport NONE, idx_t
 from onehop.engine.flows cimport (
     Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_idle, flows_remove,
-    flows_set, flows_tagged,
+    flows_set, flows_tagged, flows_used,
 )
 from onehop.engine.keep cimport keep, keep_alive, keep_telling
 from onehop.engine.openflow cimport (
@@ -26,6 +26,7 @@ from onehop.engine.verdict cimport DROP, FORWARD, R_STATE_FULL, Emitted
 cdef enum:
     APPLY_HEAD_BYTES = 8
     EVERY_BIT = -1
+    ON_ITS_WAY_NS = 1000000000
 
 
 # --- packets
@@ -111,13 +112,23 @@ cdef int install(Hot* hot, uint32_t in_ofport, nsec_t now) except -1 nogil:
     flow = flows_find(&hot.flows, &key, &mask)
     if flow != NONE:
         hot.counts[<int>N_DUPLICATES] += 1
-        return 0 if does_already(hot, flow) else change(hot, flow, &hot.verdict)
+        if does_already(hot, flow):
+            return install_again(hot, flow, now)
+        return change(hot, flow, &hot.verdict)
     flow = flows_add(&hot.flows, &key, &mask, in_ofport, 0, now)
     if flow == NONE:
         hot.counts[<int>N_FULL] += 1
         return 0
     remember(hot, flow, &hot.verdict)
     hot.counts[<int>N_INSTALLED] += 1
+    return put_flow(hot, flow, OFPFC_ADD)
+
+
+cdef int install_again(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
+    """It is on its way to the switch; or somebody has deleted it there, if that is long ago."""
+    if now - hot.flows.slots[flow].used_at < ON_ITS_WAY_NS:
+        return 0
+    flows_used(&hot.flows, flow, now)
     return put_flow(hot, flow, OFPFC_ADD)
 
 

@@ -114,6 +114,19 @@ def test_a_flood_of_equal_packets_makes_one_flow() -> None:
     assert r.switch.messages.count("flow_mod") == 2, "the table miss and one more"
 
 
+def test_a_flow_that_somebody_deletes_is_installed_again() -> None:
+    r = Rig()
+    data = datagram(MAC3, "10.0.0.3")
+    r.send(data)
+    (key,) = [key for key, flow in r.switch.flows.items() if flow.cookie >> 62 == 2]
+    cookie = r.switch.flows.pop(key).cookie
+    assert r.send(data)
+    assert r.dynamic_flows == 0, "it might be on its way"
+    r.now_ns += 2 * 10**9
+    assert r.send(data)
+    assert r.switch.flows[key].cookie == cookie
+
+
 def test_messages_that_are_no_packet_ins_are_handed_on_in_order() -> None:
     r = Rig()
     r.switch.receive(VM1, datagram(MAC3, "10.0.0.3"))
