@@ -7,8 +7,11 @@
    the later stages would look at does not come into the mask.
 3. A prefix is hashed by as many of its bits as `HASHED_BITS` has; so shapes stay few. What the
    hash says is only a hint: every condition of a candidate is looked at again.
-4. Data only: what a packet meets is decided in filter.pyx.
+4. That no rule has the packet's values is told by a bit of the hash, mostly; else by the slots.
+5. Data only: what a packet meets is decided in filter.pyx.
 """
+
+from libc.string cimport memcpy
 
 from onehop.engine.cdefs cimport idx_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t
 from onehop.engine.route cimport Trie
@@ -144,6 +147,7 @@ cdef struct Chain:
     Shape* shapes          # by their first rules
     Slot* slots
     uint32_t mask          # number of slots - 1
+    uint64_t* present      # two bits a slot: those of the hashes that have one are set
 
 cdef struct AddressSet:    # an address group, or the members of a security group
     tag_t tag
@@ -160,14 +164,102 @@ cdef int chain_fill(Chain* chain, Rule* rules, uint32_t n_rules) except -1
 cdef void chain_clear(Chain* chain) noexcept
 cdef void rules_free(Rule* rules, uint32_t n_rules) noexcept
 
-# Of the values that the shape has in a stage (a bit set above), after those before.
-cdef uint64_t stage_hash(
+# --- hashes
+
+cdef extern from *:
+    """
+    #define IS_BIG_ENDIAN (__BYTE_ORDER__ == __ORDER_BIG_ENDIAN__)
+    """
+    bint IS_BIG_ENDIAN
+
+cdef inline uint64_t fold(uint64_t before, uint64_t word) noexcept nogil:
+    """One multiplication: a packet is hashed for each shape, up to four times."""
+    cdef uint64_t x = before ^ word
+    x = (x ^ (x >> 32)) * 0xff51afd7ed558ccdULL
+    return x ^ (x >> 29)
+
+cdef inline uint64_t first_bits(uint64_t word, uint32_t n) noexcept nogil:
+    """Whole bytes of it, as they stand in memory."""
+    cdef uint64_t ones = ~<uint64_t>0
+    if n == 0:
+        return 0
+    return word & (ones << (64 - n) if IS_BIG_ENDIAN else ones >> (64 - n))
+
+cdef inline uint64_t prefix_hash(
+    uint64_t before, const uint8_t* ip, uint8_t len_bits,
+) noexcept nogil:
+    """Only whole bytes are ever hashed, and those of an address are all there."""
+    cdef uint64_t words[2]
+    memcpy(words, ip, 16)
+    if len_bits <= 64:
+        return fold(before, first_bits(words[0], len_bits))
+    return fold(fold(before, words[0]), first_bits(words[1], len_bits - 64))
+
+cdef inline uint64_t mac_word(const uint8_t* mac, const uint8_t* mask) noexcept nogil:
+    cdef uint64_t word = 0, bits = 0
+    memcpy(&word, mac, 6)
+    memcpy(&bits, mask, 6)
+    return word & bits
+
+cdef inline uint64_t addresses_hash(
+    uint64_t before, const Shape* shape, uint32_t has, const Values* values,
+) noexcept nogil:
+    cdef uint64_t hash_ = before
+    if has & C_SRC_MAC:
+        hash_ = fold(hash_, mac_word(values.src_mac, shape.src_mac_mask))
+    if has & C_DST_MAC:
+        hash_ = fold(hash_, mac_word(values.dst_mac, shape.dst_mac_mask) + 1)
+    if has & C_SRC:
+        hash_ = prefix_hash(hash_, values.src, shape.src_bits)
+    if has & C_DST:
+        hash_ = prefix_hash(hash_ + 1, values.dst, shape.dst_bits)
+    return hash_ | 1
+
+cdef inline uint64_t stage_hash(
     uint64_t before, const Shape* shape, uint32_t stage, const Values* values,
-) noexcept nogil
+) noexcept nogil:
+    """Of the values that the shape has in a stage (a bit set above), after those before."""
+    cdef uint32_t has = shape.conditions & stage
+    cdef uint64_t word = 0
+    if stage == STAGE_ADDRESSES:
+        return addresses_hash(before, shape, has, values)
+    if has & C_IN_PORTS:
+        word = values.in_port
+    if has & C_OUT_PORTS:
+        word |= <uint64_t>values.out_port << 32
+    if has & C_ETHER_TYPE:
+        word |= values.ether_type
+    if has & C_VLAN:
+        word |= <uint64_t>values.vlan << 16
+    if has & C_PROTOCOL:
+        word |= <uint64_t>values.protocol << 32
+    if has & C_SRC_PORTS:
+        word |= values.src_port
+    if has & C_DST_PORTS:
+        word |= <uint64_t>values.dst_port << 16
+    if has & C_ICMP_TYPE:
+        word |= <uint64_t>values.icmp_type << 32
+    if has & C_ICMP_CODE:
+        word |= <uint64_t>values.icmp_code << 40
+    return fold(before, word) | 1
+
 cdef inline uint64_t shape_seed(uint32_t shape) noexcept nogil:
     return 0x9e3779b97f4a7c15ULL * (shape + 1)
 
-cdef const Slot* slot_find(const Chain* chain, uint64_t hash_) noexcept nogil
+cdef inline const Slot* slot_find(const Chain* chain, uint64_t hash_) noexcept nogil:
+    """NULL: there is none. Mostly that is so, and a bit tells, in memory that is near."""
+    cdef uint32_t at = present_bit(chain, hash_)
+    if not chain.present[at >> 6] >> (at & 63) & 1:
+        return NULL
+    at = <uint32_t>hash_ & chain.mask
+    while chain.slots[at].hash:
+        if chain.slots[at].hash == hash_:
+            return &chain.slots[at]
+        at = (at + 1) & chain.mask
+    return NULL
+
+cdef inline uint32_t present_bit(const Chain* chain, uint64_t hash_) noexcept nogil:
+    return <uint32_t>(hash_ >> 32) & (2 * chain.mask + 1)
 
 cdef int address_set_fill(AddressSet* found, prefixes) except -1
 cdef void address_set_clear(AddressSet* found) noexcept

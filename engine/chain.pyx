@@ -4,7 +4,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.cdefs cimport NONE
-from onehop.engine.known cimport mix
 from onehop.engine.route cimport (
     ROUTE_LOCAL, Node, Route, trie_above, trie_clear, trie_descend, trie_init, trie_set,
 )
@@ -22,7 +21,8 @@ cdef int chain_fill(Chain* chain, Rule* rules, uint32_t n_rules) except -1:
         slots *= 2
     chain.slots = <Slot*>calloc(slots, sizeof(Slot))
     chain.shapes = <Shape*>calloc(n_rules + 1, sizeof(Shape))
-    if chain.slots == NULL or chain.shapes == NULL:
+    chain.present = <uint64_t*>calloc(slots // 32, sizeof(uint64_t))
+    if chain.slots == NULL or chain.shapes == NULL or chain.present == NULL:
         raise MemoryError
     chain.mask = slots - 1
     index_rules(chain)
@@ -114,85 +114,15 @@ cdef void put_rule(Chain* chain, uint32_t shape, uint32_t rule) noexcept:
 
 
 cdef Slot* slot_for(Chain* chain, uint64_t hash_) noexcept:
+    cdef uint32_t bit
     cdef uint32_t at = <uint32_t>hash_ & chain.mask
     while chain.slots[at].hash and chain.slots[at].hash != hash_:
         at = (at + 1) & chain.mask
     if chain.slots[at].hash == 0:
         chain.slots[at] = Slot(hash_, NONE)
+        bit = present_bit(chain, hash_)
+        chain.present[bit >> 6] |= <uint64_t>1 << (bit & 63)
     return &chain.slots[at]
-
-
-cdef const Slot* slot_find(const Chain* chain, uint64_t hash_) noexcept nogil:
-    cdef uint32_t at = <uint32_t>hash_ & chain.mask
-    while chain.slots[at].hash:
-        if chain.slots[at].hash == hash_:
-            return &chain.slots[at]
-        at = (at + 1) & chain.mask
-    return NULL
-
-
-# --- hashes
-
-cdef uint64_t stage_hash(
-    uint64_t before, const Shape* shape, uint32_t stage, const Values* values,
-) noexcept nogil:
-    cdef uint32_t has = shape.conditions & stage
-    cdef uint64_t word = 0
-    if stage == STAGE_ADDRESSES:
-        return addresses_hash(before, shape, has, values)
-    if has & C_IN_PORTS:
-        word = values.in_port
-    if has & C_OUT_PORTS:
-        word |= <uint64_t>values.out_port << 32
-    if has & C_ETHER_TYPE:
-        word |= values.ether_type
-    if has & C_VLAN:
-        word |= <uint64_t>values.vlan << 16
-    if has & C_PROTOCOL:
-        word |= <uint64_t>values.protocol << 32
-    if has & C_SRC_PORTS:
-        word |= values.src_port
-    if has & C_DST_PORTS:
-        word |= <uint64_t>values.dst_port << 16
-    if has & C_ICMP_TYPE:
-        word |= <uint64_t>values.icmp_type << 32
-    if has & C_ICMP_CODE:
-        word |= <uint64_t>values.icmp_code << 40
-    return mix(before, word) | 1
-
-
-cdef uint64_t addresses_hash(
-    uint64_t before, const Shape* shape, uint32_t has, const Values* values,
-) noexcept nogil:
-    cdef uint64_t hash_ = before
-    if has & C_SRC_MAC:
-        hash_ = mix(hash_, mac_word(values.src_mac, shape.src_mac_mask))
-    if has & C_DST_MAC:
-        hash_ = mix(hash_, mac_word(values.dst_mac, shape.dst_mac_mask) + 1)
-    if has & C_SRC:
-        hash_ = prefix_hash(hash_, values.src, shape.src_bits)
-    if has & C_DST:
-        hash_ = prefix_hash(hash_ + 1, values.dst, shape.dst_bits)
-    return hash_ | 1
-
-
-cdef inline uint64_t mac_word(const uint8_t* mac, const uint8_t* mask) noexcept nogil:
-    cdef uint64_t word = 0, bits = 0
-    memcpy(&word, mac, 6)
-    memcpy(&bits, mask, 6)
-    return word & bits
-
-
-cdef inline uint64_t prefix_hash(
-    uint64_t before, const uint8_t* ip, uint8_t len_bits,
-) noexcept nogil:
-    """Only whole bytes are ever hashed."""
-    cdef uint64_t words[2]
-    words[0] = words[1] = 0
-    memcpy(words, ip, len_bits >> 3)
-    if len_bits <= 64:
-        return mix(before, words[0])
-    return mix(mix(before, words[0]), words[1])
 
 
 # --- what the rules name
@@ -248,7 +178,8 @@ cdef void chain_clear(Chain* chain) noexcept:
     rules_free(chain.rules, chain.n_rules)
     free(chain.shapes)
     free(chain.slots)
-    chain.rules, chain.shapes, chain.slots = NULL, NULL, NULL
+    free(chain.present)
+    chain.rules, chain.shapes, chain.slots, chain.present = NULL, NULL, NULL, NULL
     chain.n_rules = chain.n_shapes = 0
     chain.used = 0
 

@@ -39,4 +39,10 @@ cdef Subject neighbor_subject(uint32_t place, uint8_t family, const uint8_t* ip)
 cdef const Entry* find(const Known* known, const Subject* subject) noexcept nogil
 cdef int put(Known* known, const Entry* entry) except -1
 cdef void remove(Known* known, const Subject* subject) noexcept nogil
-cdef uint64_t mix(uint64_t a, uint64_t b) noexcept nogil
+
+cdef inline uint64_t mix(uint64_t a, uint64_t b) noexcept nogil:
+    """Spread the bits of both over the result (the finalizer of splitmix64)."""
+    cdef uint64_t x = a ^ (b * 0x9e3779b97f4a7c15ULL)
+    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL
+    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL
+    return x ^ (x >> 31)

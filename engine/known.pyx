@@ -8,14 +8,6 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 
-cdef uint64_t mix(uint64_t a, uint64_t b) noexcept nogil:
-    """Spread the bits of both over the result (the finalizer of splitmix64)."""
-    cdef uint64_t x = a ^ (b * 0x9e3779b97f4a7c15ULL)
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL
-    return x ^ (x >> 31)
-
-
 cdef Subject mac_subject(uint32_t place, uint16_t vlan, const uint8_t* mac) noexcept nogil:
     cdef Subject subject
     memset(&subject, 0, sizeof(Subject))

@@ -150,8 +150,19 @@ cdef void see_eth_src_bits(Walk* walk, const uint8_t* bits) noexcept nogil
 cdef void see_eth_dst_bits(Walk* walk, const uint8_t* bits) noexcept nogil
 cdef void see_eth_src(Walk* walk) noexcept nogil
 cdef void see_eth_dst(Walk* walk) noexcept nogil
-cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil
-cdef void see_ip_dst(Walk* walk, uint32_t bits) noexcept nogil
+cdef void see_bits(uint8_t* mask, uint32_t bits) noexcept nogil
+
+# Of an address always the first bits are seen: if the last of them was, they all were.
+cdef inline bint are_seen(const uint8_t* mask, uint32_t bits) noexcept nogil:
+    return bits == 0 or mask[(bits - 1) >> 3] & 0x80 >> ((bits - 1) & 7)
+
+cdef inline void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil:
+    if not are_seen(walk.out.mask.ip_src, bits) and not walk.is_crafted:
+        see_bits(walk.out.mask.ip_src, bits)
+
+cdef inline void see_ip_dst(Walk* walk, uint32_t bits) noexcept nogil:
+    if not are_seen(walk.out.mask.ip_dst, bits) and not walk.is_crafted:
+        see_bits(walk.out.mask.ip_dst, bits)
 
 cdef inline void add_tag(Walk* walk, tag_t tag) noexcept nogil:
     cdef uint16_t i

@@ -88,16 +88,6 @@ cdef void see_eth_dst_bits(Walk* walk, const uint8_t* bits) noexcept nogil:
             walk.out.mask.eth_dst[i] |= bits[i]
 
 
-cdef void see_ip_src(Walk* walk, uint32_t bits) noexcept nogil:
-    if not walk.is_crafted:
-        see_bits(walk.out.mask.ip_src, bits)
-
-
-cdef void see_ip_dst(Walk* walk, uint32_t bits) noexcept nogil:
-    if not walk.is_crafted:
-        see_bits(walk.out.mask.ip_dst, bits)
-
-
 cdef void see_bits(uint8_t* mask, uint32_t bits) noexcept nogil:
     cdef uint32_t whole = bits >> 3
     memset(mask, 0xff, whole)
