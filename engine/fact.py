@@ -6,9 +6,10 @@ A fact's key is a tuple that begins with its kind; each class says what follows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_interface
 from typing import Any, NamedTuple, TypeVar
 
+from onehop.engine.address import interface, packed, prefix
 from onehop.engine.model import LearnedMac, LearnedRoute, Neighbor, Port, Resource, Route
 
 Key = tuple[Any, ...]  # ("mac", bridge, vlan, mac), …
@@ -75,9 +76,9 @@ class NeighborFact(NamedTuple):
 
 def say_route(route: Route) -> Iterator[tuple[Key, Any]]:
     about = about_prefix(route.router, route.destination)
-    source = ip_network(route.source) if route.source else None
-    gateway = ip_address(route.next_hop_gateway).packed if route.next_hop_gateway else b""
-    if source and source.version != ip_network(route.destination).version:
+    source, source_bits = prefix(route.source) if route.source else (b"", 0)
+    gateway = packed(route.next_hop_gateway) if route.next_hop_gateway else b""
+    if len(source) not in (0, len(about[2])):
         return
     if route.type == "normal" and not route.next_hop_port or is_alien(gateway, about):
         return
@@ -85,8 +86,8 @@ def say_route(route: Route) -> Iterator[tuple[Key, Any]]:
         about,
         one_route(
             route.type,
-            source=source.network_address.packed if source else b"",
-            source_bits=source.prefixlen if source else 0,
+            source=source,
+            source_bits=source_bits,
             weight=route.weight,
             port=route.next_hop_port or "" if route.type == "normal" else "",
             gateway=gateway,
@@ -95,7 +96,7 @@ def say_route(route: Route) -> Iterator[tuple[Key, Any]]:
 
 
 def learned_routes(row: LearnedRoute, about: Key) -> frozenset[RouteFact]:
-    gateway = ip_address(row.next_hop_gateway).packed
+    gateway = packed(row.next_hop_gateway)
     if is_alien(gateway, about):
         return frozenset()
     return one_route("normal", weight=row.weight, port=row.next_hop_port, gateway=gateway)
@@ -116,11 +117,12 @@ def one_route(
     return frozenset([RouteFact(-source_bits, source, order, weight, kind, port, gateway, name)])
 
 
-def broadcasts(network: IPv4Network | IPv6Network) -> tuple[str, ...]:
+def broadcasts(network: bytes, bits: int) -> tuple[bytes, ...]:
     """The addresses of a subnet that are nobody's (RFC 1122, 3.2.1.3; RFC 3021)."""
-    if network.version == 6 or network.prefixlen > 30:
+    if len(network) == 16 or bits > 30:
         return ()
-    return (str(network.network_address), str(network.broadcast_address))
+    last = int.from_bytes(network, "big") | 0xFFFFFFFF >> bits
+    return (network, last.to_bytes(4, "big"))
 
 
 def is_alien(gateway: bytes, about: Key) -> bool:
@@ -129,13 +131,11 @@ def is_alien(gateway: bytes, about: Key) -> bool:
 
 
 def about_prefix(router: str, text: str) -> Key:
-    network = ip_network(text)
-    return ("prefix", router, network.network_address.packed, network.prefixlen)
+    return ("prefix", router, *prefix(text))
 
 
 def addresses_of(port: Port) -> tuple[tuple[bytes, int], ...]:
-    found = map(ip_interface, port.addresses)
-    return tuple((address.packed, address.network.prefixlen) for address in found)
+    return tuple(map(interface, port.addresses))
 
 
 def networks_of(port: Port) -> tuple[IPv4Network | IPv6Network, ...]:

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, TypeVar
 
+from onehop.engine.address import masked, packed
 from onehop.engine.fact import (
     DeviceFact,
     HostFact,
@@ -160,6 +161,8 @@ class Facts:
 
     def _touched_by(self, resource: Resource | None) -> set[Source]:
         match resource:
+            case Port():  # the most come first
+                return self._touched_around(self._near(resource.name))
             case Host() | Route() | AddressGroup() | PortGroup() | SecurityGroup():
                 return {(resource.KIND, resource.name)}
             case Chain():
@@ -179,8 +182,6 @@ class Facts:
                 ports = self._members.get(resource.name, set())
                 here = {("device", resource.name), (POOLS, resource.name)}
                 return here | self._touched_around(ports)
-            case Port():
-                return self._touched_around(self._near(resource.name))
             case Subnet():
                 ports = self._members.get(resource.bridge, set())
                 return {(Subnet.KIND, resource.name)} | self._touched_around(ports)
@@ -237,7 +238,7 @@ class Facts:
     def _say(self, source: Source) -> Iterator[tuple[Key, Any]]:
         kind, name = source
         if kind == "host" and (host := self.get(Host, name)):
-            yield ("host", name), HostFact(ip_address(host.tunnel_address).packed)
+            yield ("host", name), HostFact(packed(host.tunnel_address))
         elif kind == "device" and (device := self.device(name)):
             yield from self._say_device(device)
         elif kind == "port" and (port := self.get(Port, name)):
@@ -322,17 +323,16 @@ class Facts:
         """Its own and its connected prefixes, who is on its link, what was learned by it."""
         place = self._place(port, peer)
         routes: dict[Key, frozenset[RouteFact]] = defaultdict(frozenset)
-        for text in port.addresses:
-            own = ip_interface(text)
-            routes[about_prefix(port.device, str(own.ip))] |= one_route("local")
-            if own.network.num_addresses > 1:
-                about = about_prefix(port.device, str(own.network))
-                routes[about] |= one_route("normal", port=port.name)
-            for broadcast in broadcasts(own.network):
-                routes[about_prefix(port.device, broadcast)] |= one_route("broadcast")
+        for own, bits in addresses_of(port):
+            whole, network = len(own) * 8, masked(own, bits)
+            routes["prefix", port.device, own, whole] |= one_route("local")
+            if bits < whole:
+                routes["prefix", port.device, network, bits] |= one_route("normal", port=port.name)
+            for broadcast in broadcasts(network, bits):
+                routes["prefix", port.device, broadcast, whole] |= one_route("broadcast")
         if peer and self._advertises(peer.device):
-            own = ip_interface(link_local(mac_bytes(router_mac(port))))
-            routes[about_prefix(port.device, str(own.ip))] |= one_route("local")
+            own = link_local(mac_bytes(router_mac(port)))
+            routes["prefix", port.device, own, len(own) * 8] |= one_route("local")
         yield from routes.items()
         if peer and isinstance(self.device(peer.device), Router):
             for ip, _ in addresses_of(peer):
@@ -341,15 +341,14 @@ class Facts:
     def _say_virtual(self, resource: Resource | None) -> Iterator[tuple[Key, Any]]:
         """A floating IP or a VIP: who is beside the router knows it as the router's."""
         if isinstance(resource, FloatingIp | Vip) and self.get(Router, resource.router):
-            address = ip_address(resource.address)
-            yield from self._say_beside(resource.router, address.packed)
+            yield from self._say_beside(resource.router, packed(resource.address))
 
     def _say_pools(self, router: str) -> Iterator[tuple[Key, Any]]:
         """What a router translates sources to is its own."""
-        for packed, length in sorted(self._reach.pools(router)):
-            yield ("prefix", router, packed, length), one_route("pool")
-            if len(packed) * 8 - length <= FEW_BITS:
-                network = ip_network((packed, length))
+        for ip, length in sorted(self._reach.pools(router)):
+            yield ("prefix", router, ip, length), one_route("pool")
+            if len(ip) * 8 - length <= FEW_BITS:
+                network = ip_network((ip, length))
                 for address in network:
                     yield from self._say_beside(router, address.packed)
 
@@ -372,7 +371,7 @@ class Facts:
             case LearnedMac() if row.bridge == port.device and is_exterior(port):
                 yield ("mac", row.bridge, row.vlan, mac_bytes(row.mac)), MacFact(True, port.name)
             case Neighbor() if isinstance(device, Router):
-                about = ("neighbor", self._place(port, peer), ip_address(row.address).packed)
+                about = ("neighbor", self._place(port, peer), packed(row.address))
                 yield about, NeighborFact(True, mac_bytes(row.mac))
             case LearnedRoute() if isinstance(device, Router):
                 about = about_prefix(port.device, row.destination)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any, NamedTuple
 
+from onehop.engine.address import interface
 from onehop.engine.model import (
     AddressGroup,
     Bridge,
@@ -105,7 +106,7 @@ def _allowed(port: Port) -> tuple[tuple[bytes, bytes, int], ...]:
     if not (port.port_security and port.mac and port.addresses):
         return ()
     own = _mac(port.mac)
-    found = {(own, ip_interface(text).ip.packed) for text in port.addresses}
+    found = {(own, interface(text)[0]) for text in port.addresses}
     allowed = {(mac, ip, len(ip) * 8) for mac, ip in found}
     for pair in port.allowed_address_pairs:
         allowed.add((_mac(pair.mac) if pair.mac else own, *_prefix(pair.address)))
@@ -113,7 +114,7 @@ def _allowed(port: Port) -> tuple[tuple[bytes, bytes, int], ...]:
 
 
 def _addresses_of(port: Port) -> frozenset[Prefix]:
-    own = (ip_interface(text).ip.packed for text in port.addresses)
+    own = (interface(text)[0] for text in port.addresses)
     pairs = (_prefix(pair.address) for pair in port.allowed_address_pairs)
     return frozenset((ip, len(ip) * 8) for ip in own) | frozenset(pairs)
 

@@ -1,6 +1,6 @@
 """Routes written into the tries of routers."""
 
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_network
 
 from libc.string cimport memset
 
@@ -12,6 +12,7 @@ from onehop.engine.route cimport (
 )
 from onehop.engine.topology cimport Device
 
+from onehop.engine.address import written
 from onehop.engine.names import hash_names
 
 ROUTE_KINDS = {
@@ -40,7 +41,7 @@ cdef class Prefixes:
         cdef uint8_t bits[16]
         cdef idx_t index = self.names.device_index(router)
         cdef Device* device = &self.topo.devices[index]
-        cdef tag_t tag = self.names.tag("route", router, f"{ip_address(network)}/{length}")
+        cdef tag_t tag = self.names.tag("route", router, f"{written(network)}/{length}")
         cdef Trie* trie
         copy_bytes(bits, network, 16)
         ensure_tries(device)
