@@ -71,6 +71,12 @@ def connections(folder: str, host: str) -> list[bytes]:
     return [raw.data for raw in _whole(folder, host, questions.Connections(), questions.Raw)]
 
 
+def sessions(folder: str, host: str) -> list[questions.Session]:
+    """The BGP sessions of `host`."""
+    found = _whole(folder, host, questions.Sessions(), questions.SessionsAre)
+    return [session for answer in found for session in answer.sessions]
+
+
 def _whole(folder: str, host: str, question: questions.Question, kind: type[T]) -> list[T]:
     reply = Agents(folder).one(question, host)
     if reply.problem:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from onehop.controller import folders
 from onehop.controller.agent.metrics import Status as AgentStatus
 from onehop.engine.effects import MacLearned, NeighborLearned
 from onehop.engine.explain import Action, Output, Verdict
@@ -25,7 +26,7 @@ from onehop.engine.states import Entry
 VERSION = 1
 QUESTION_BYTES = 1 << 16  # the longest question: a packet and some words
 ANSWER_BYTES = 1 << 24  # the longest frame of an answer
-FOLDER = "/run/onehop/agents"  # where agents listen: HOST.sock
+FOLDER = folders.AGENTS
 
 _HEAD = struct.Struct(">I")
 
@@ -77,6 +78,10 @@ class Simulate(_Question, frozen=True, tag=True):
     held: bool = False  # and which flows does the switch hold that it may meet?
 
 
+class Sessions(_Question, frozen=True, tag=True):
+    """How are the BGP sessions?  One `SessionsAre`."""
+
+
 class Watch(_Question, frozen=True, tag=True):
     """Which packets come to the agent?  `Seen`, until the asker hangs up."""
 
@@ -84,7 +89,7 @@ class Watch(_Question, frozen=True, tag=True):
     port: str = ""
 
 
-Question = Status | Flows | Held | Audit | Connections | Simulate | Watch
+Question = Status | Flows | Held | Audit | Connections | Simulate | Sessions | Watch
 
 
 # The answers.
@@ -190,6 +195,24 @@ class Seen(msgspec.Struct, frozen=True, tag=True):
     missed: int  # packets before it that there was no time for
 
 
+class Session(msgspec.Struct, frozen=True):
+    """A BGP session of an uplink."""
+
+    uplink: str
+    neighbor: str
+    asn: int
+    state: str  # as bgpd calls it
+    up_s: float = 0.0
+    received: int = 0  # prefixes
+    sent: int = 0
+
+
+class SessionsAre(msgspec.Struct, frozen=True, tag=True):
+    """All BGP sessions of a host."""
+
+    sessions: tuple[Session, ...]
+
+
 class Waiting(msgspec.Struct, frozen=True, tag=True):
     """Nothing new; the agent is still there."""
 
@@ -205,7 +228,17 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 Answer = (
-    About | FlowsAre | Raw | Simulated | Difference | Audited | Seen | Waiting | Done | Refused
+    About
+    | FlowsAre
+    | Raw
+    | Simulated
+    | Difference
+    | Audited
+    | SessionsAre
+    | Seen
+    | Waiting
+    | Done
+    | Refused
 )
 
 

@@ -150,6 +150,11 @@ class Frr:
         options = ["-d", "-P", "0", "--log-level", "warnings"]  # -P 0: no TCP terminal
         return ["nice", "-n", PRIORITY, str(BINARIES / name), *options, *files]
 
+    def ask(self, name: str, question: str) -> str:
+        """What a daemon says to a question; an OSError or FrrError where it does not."""
+        with Terminal(self._folder / f"{name}.vty") as terminal:
+            return terminal.say(question)[1]
+
     def _pid(self, name: str) -> int | None:
         """The process that the PID file names, if it is this daemon of ours."""
         file = self._folder / f"{name}.pid"

@@ -10,7 +10,7 @@ It must not know sockets.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, assert_never
 
 import msgspec
@@ -44,8 +44,10 @@ class Inspection:
         send: Callable[[bytes], bool],
         status: Callable[[], Status],
         now_ns: Callable[[], int],
+        sessions: Callable[[], Iterable[ask.Session]] = tuple,
     ) -> None:
         self._core, self._status, self._now_ns = core, status, now_ns
+        self._sessions = sessions
         self.reader = Reader(send)
         self.watching = Watching(core, now_ns)
 
@@ -67,6 +69,8 @@ class Inspection:
                     yield ask.Raw(piece)
             case ask.Simulate():
                 yield from self._simulate(question)
+            case ask.Sessions():
+                yield ask.SessionsAre(tuple(self._sessions()))
             case ask.Watch():
                 yield from self.watching.seen(question)
             case _:

@@ -67,7 +67,9 @@ class Runtime:
         self._uplinks = uplinks.Uplinks(settings.host, settings.run_dir, self._routes)
         self._monitors = monitors.Monitors(settings.host, settings.run_dir, self._judged)
         self._peers = self._channel(settings)
-        self._inspection = Inspection(self.core, self._send, self.status, time.monotonic_ns)
+        self._inspection = Inspection(
+            self.core, self._send, self.status, time.monotonic_ns, self._uplinks.sessions
+        )
         self._answering = Answering(
             path_of(settings.questions_folder, settings.host),
             self._inspection.answers,

@@ -28,12 +28,13 @@ from pathlib import Path
 import eventlet
 import eventlet.semaphore
 
-from onehop.controller.agent import frr_config, namespaces
+from onehop.controller.agent import frr_config, namespaces, sessions
 from onehop.controller.agent.desired import Desired, Uplink
 from onehop.controller.agent.frr import Frr, FrrError
 from onehop.controller.agent.netlink import RouteReader, Routes
 from onehop.controller.agent.switch import SwitchPort, device_name
 from onehop.controller.agent.uplink_flows import static_flows
+from onehop.controller.questions import Session
 from onehop.engine.model import LearnedRoute
 
 __all__ = ["Uplinks", "clean", "frr_device", "namespace", "ports", "static_flows"]
@@ -99,6 +100,12 @@ class Uplinks:
         workers = sorted(self._workers.items())
         return {port: worker.status() for port, worker in workers if worker.wanted}
 
+    def sessions(self) -> Iterator[Session]:
+        """The BGP sessions of every uplink; those of an FRR that does not answer are left out."""
+        for port, worker in sorted(self._workers.items()):
+            if worker.wanted:
+                yield from sessions.sessions(port, worker.bgp(sessions.COMMAND))
+
     def close(self) -> None:
         """Stop watching; FRR goes on."""
         for worker in self._workers.values():
@@ -160,6 +167,12 @@ class _Worker:
             "draining": self._uplink is not None and self._uplink.draining,
             "routes": len(self._routes or ()),
         }
+
+    def bgp(self, question: str) -> str:
+        """What bgpd answers; "" where it does not."""
+        with contextlib.suppress(OSError, FrrError):
+            return self._place.frr.ask("bgpd", question)
+        return ""
 
     def close(self) -> None:
         self._stop_watching()

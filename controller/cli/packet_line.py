@@ -55,8 +55,13 @@ def read(text: str) -> Line:
     return line
 
 
-def packet(line: Line, port: str, flags: str, topology: model.Topology) -> bytes:
-    """The bytes of a packet that is like `line` and comes in by `port`."""
+def packet(
+    line: Line, port: str, flags: str, topology: model.Topology, sender: str = SOMEBODY
+) -> bytes:
+    """The bytes of a packet that is like `line` and comes in by `port`.
+
+    It comes from the MAC `sender` where the topology does not say who speaks there.
+    """
     if line.destination.address is None:
         raise InputError("packet: '*' is no destination: say where it goes")
     stated: dict[str, Any] = {"in_port": port, "ip_proto": line.protocol}
@@ -67,7 +72,7 @@ def packet(line: Line, port: str, flags: str, topology: model.Topology) -> bytes
         if line.source.port:
             stated["tp_src"] = line.source.port
     try:
-        return _built(msgspec.convert(stated, Packet), topology)
+        return _built(msgspec.convert(stated, Packet), topology, sender)
     except msgspec.ValidationError as error:
         raise InputError(f"packet: {error}") from None
     except FieldError as error:
@@ -123,13 +128,13 @@ def _sized(data: bytes, path: str) -> bytes:
     return data
 
 
-def _built(stated: Packet, topology: model.Topology) -> bytes:
+def _built(stated: Packet, topology: model.Topology, sender: str) -> bytes:
     try:
         return build(stated, topology)
     except FieldError as missing:
         if missing.field != "eth_src":
             raise
-        return build(msgspec.structs.replace(stated, eth_src=SOMEBODY), topology)
+        return build(msgspec.structs.replace(stated, eth_src=sender), topology)
 
 
 def _family(line: Line) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from msgspec import to_builtins
 
+from onehop.controller import folders
 from onehop.controller.cli.objects import (
     Form,
     KindOf,
@@ -23,13 +24,15 @@ from onehop.controller.cli.objects import (
     words,
     yaml_of,
 )
-from onehop.controller.cli.options import StoreAddress
+from onehop.controller.cli.options import AgentsFolder, StoreAddress
 from onehop.controller.cli.output import Json, print_json
 from onehop.controller.store.server import DEFAULT_REMOTE
-from onehop.engine.model import KINDS, STATE
+from onehop.engine.model import KINDS, STATE, Host
 
 if TYPE_CHECKING:
     from onehop.controller.health import Health
+    from onehop.controller.host_state import HostState
+    from onehop.controller.store.client import Held
 
 get_app = typer.Typer()
 describe_app = typer.Typer()
@@ -83,10 +86,14 @@ def describe(
     name: NameOf,
     output: Output = None,
     as_json: Json = False,
+    folder: AgentsFolder = folders.AGENTS,
     store: StoreAddress = DEFAULT_REMOTE,
     timeout_s: Timeout = 5.0,
 ) -> None:
-    """Tell all about an object: its fields, what uses it, and what hosts found out about it."""
+    """Tell all about an object: its fields, what uses it, and what hosts found out about it.
+
+    Of a host also what its agent says: interfaces, tunnels, BGP, flows, drops, connections.
+    """
     from onehop.controller import objects
     from onehop.controller.health import health
 
@@ -95,12 +102,19 @@ def describe(
         found = objects.get(client.held, ident)
         users = objects.users(client.held, ident)
         known = health(found, client.held)
+        host = _host_state(found, client.held, folder) if isinstance(found, Host) else None
     using = [user for user in users if not isinstance(user.resource, STATE)]
     state: dict[str, list[Any]] = defaultdict(list)
     for user in users:
         if isinstance(user.resource, STATE) and user.resource not in state[user.resource.KIND]:
             state[user.resource.KIND].append(user.resource)
-    _print(objects.plain(found), using, state, known, form(output, as_json))
+    _print(objects.plain(found), using, state, known, host, form(output, as_json))
+
+
+def _host_state(host: Host, held: Held, folder: str) -> HostState:
+    from onehop.controller.host_state import host_state  # which the other kinds need not wait for
+
+    return host_state(host, held, folder)
 
 
 def _print(
@@ -108,6 +122,7 @@ def _print(
     using: list[Any],
     state: dict[str, list[Any]],
     known: Health | None,
+    host: HostState | None,
     how: Form,
 ) -> None:
     from onehop.controller.objects import plain
@@ -125,6 +140,8 @@ def _print(
         }
         if known:
             whole["health"] = to_builtins(known)
+        if host:
+            whole["live"] = to_builtins(host)
         if how == "json":
             print_json(whole)
         else:
@@ -143,3 +160,7 @@ def _print(
     for kind, resources in state.items():
         typer.echo(f"\n{KINDS[kind].PLURAL}")
         print_table(KINDS[kind], resources)
+    if host:
+        from onehop.controller.cli.host_words import print_host
+
+        print_host(host)

@@ -77,11 +77,11 @@ def trace(
     with opened(store, timeout_s) as client:
         topology, resources = client.topology(), list(client.held.values())
     stated = _port(topology, port)
-    data = (
-        packet_line.captured(file, number)
-        if file
-        else packet_line.packet(packet_line.read(line), port, flags, topology)
-    )
+    if file:
+        data = packet_line.captured(file, number)
+    else:
+        sender = _sender(port, resources)
+        data = packet_line.packet(packet_line.read(line), port, flags, topology, sender)
     raise typer.Exit(
         _trace(stated, data, resources, Agents(folder, timeout_s=timeout_s), as_json=json)
     )
@@ -132,6 +132,12 @@ def _port(topology: model.Topology, name: str) -> model.Port:
         if port.name == name:
             return port
     raise InputError(f"port: there is no port {name!r}")
+
+
+def _sender(port: str, resources: Sequence[Resource]) -> str:
+    """Who speaks at a router's port: a neighbor that was met there."""
+    met = (row.mac for row in resources if isinstance(row, model.Neighbor) and row.port == port)
+    return next(met, packet_line.SOMEBODY)
 
 
 def _by_store(resources: Sequence[Resource], port: str, data: bytes) -> questions.Simulated:

@@ -186,6 +186,20 @@ def test_trace_goes_by_the_store_where_no_agent_answers(cloud):
     assert said["problem"] == "host 'c1': no agent answers there" and said["switch"] is None
 
 
+def test_describe_tells_how_a_host_is(cloud):
+    done = run(cloud, "describe", "host", "c1", "--json")
+    live = json.loads(done.stdout)["live"]
+    assert live["agent"].startswith("live, connected to store and switch")
+    assert {(i["port"], i["device"], i["works"]) for i in live["interfaces"]} == {
+        ("vm1", "tap1", True), ("vm2", "tap2", True), ("vm3", "tap3", True)
+    }  # fmt: skip
+    assert live["flows"] > 0 and live["connections"]["entries"] > 0
+    shown = run(cloud, "describe", "host", "c1", "-o", "table").stdout
+    assert "interfaces" in shown and "tap2" in shown
+    silent = run(cloud, "describe", "host", "c1", "-o", "table", "--agents", "/nowhere").stdout
+    assert "no answer: host 'c1'" in silent
+
+
 def test_watch_shows_packets_as_they_come(cloud):
     agents = Agents(str(cloud.c1.run_dir / "agents"))
     seen = agents.stream(ask.Watch(fields={"ipv4_dst": "10.0.1.13/32"}), ["c1"])
