@@ -21,6 +21,7 @@ from onehop.controller.agent.events import OfPort
 from onehop.engine import model, openflow
 from onehop.engine.datapath import Datapath
 from onehop.engine.effects import MacLearned, NeighborLearned
+from onehop.engine.states import States
 from onehop.engine.topology import Topology
 
 TUNNEL = 1000
@@ -50,7 +51,7 @@ class Node:
 
     def start(self, world: World) -> None:
         """An agent begins: each exterior port's place in the topology is its number."""
-        self.datapath = Datapath(self.topology, host=self.name)
+        self.datapath = Datapath(self.topology, host=self.name, states=States(1024))
         self.datapath.set_tunnel_port(TUNNEL)
         self.devices = {TUNNEL_DEVICE: OfPort(TUNNEL_DEVICE, TUNNEL, True, True)}
         self.ports: dict[int, str] = {}
@@ -87,6 +88,9 @@ class Cluster:
         node = self.nodes[port.host]
         outs = node.switch.receive(node.number(in_port), packet)
         got = node.datapath.receive(node.switch.heard(), NOW_NS)
+        for host, message in got.state:
+            far = self.nodes[host]
+            far.switch.write(far.datapath.merge(message, NOW_NS))
         node.switch.write(got.out)
         outs = [*outs, *node.switch.take()]
         back = node.number(in_port)

@@ -294,7 +294,7 @@ def test_the_report_begins_with_the_summary_and_is_bounded() -> None:
     assert text[0] == "  ~ chain 'out'"
     (summary,) = [line for line in text if line.startswith("connections")]
     assert "30 live: 30 cut, 0 rerouted, 0 go on" in summary
-    assert "  ... and 25 more (--json has all)" in text
+    assert "  ... and 25 more" in text
     shown = [line for line in text if line.startswith("  tcp ")]
     assert len(shown) == 5
     assert f"{VM[4][0]}:40000 -> {OUTSIDE[4]}:443" in shown[0]

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 import numpy as np
 
 from onehop.controller.plan.conversations import FORWARD, SCTP, TCP
-from onehop.controller.plan.findings import Connection, Direction, End, Fate
+from onehop.controller.plan.findings import Connection, End, Fate, Fates
 from onehop.controller.plan.scene import Scene
 from onehop.controller.plan.telling import (
     MOST_TOLD,
@@ -32,40 +32,80 @@ from onehop.engine.explain import Verdict
 from onehop.engine.rehearsal import KINDS, NOBODY, Array, Rehearsed
 
 AWAIT = KINDS.index("await")
+FATES: tuple[Fate, ...] = ("cut", "rerouted", "waits")  # the worst first
+(AS_IT_IS, LOST_THERE, TRANSLATED, LOST_BACK, NOT_TRANSLATED_BACK, MOVED_THERE, MOVED_BACK) = (
+    range(7)
+)
 
 
 def judge(
-    scene: Scene, probes: Array, before: Rehearsed, after: Rehearsed, teller: Teller
-) -> tuple[Connection, ...]:
-    there, back = _ways(before.there, after.there), _ways(before.back, after.back)
-    answered = (before.back["answers"] != 0) & (after.back["answers"] == 0)
-    touched = np.flatnonzero((there != "") | (back != "") | answered)
-    found = []
-    for place in touched[:MOST_TOLD]:
+    scene: Scene, probes: Array, before: Rehearsed, after: Rehearsed
+) -> tuple[Fates, tuple[Connection, ...]]:
+    """How many do not go on as they are, and those of them that are told of."""
+    why = whys(probes, before, after)
+    fates = fates_of(why, probes, after)
+    counts = Fates(*(int((fates == place).sum()) for place in range(len(FATES))))
+    worst = np.argsort(np.where(why == AS_IT_IS, len(FATES), fates), kind="stable")
+    told = []
+    for place in worst[: min(MOST_TOLD, counts.all)]:
         now = before.there[place], before.back[place]
         then = after.there[place], after.back[place]
-        found.append(_connection(scene, probes[place], now, then, teller))
-    return tuple(sorted(found, key=_order))
+        fate = FATES[fates[place]]
+        told.append(_connection(scene, probes[place], now, then, int(why[place]), fate))
+    return counts, tuple(sorted(told, key=_order))
+
+
+def whys(probes: Array, before: Rehearsed, after: Rehearsed) -> Array:
+    """Why each does not go on, the most serious reason."""
+    there, back = _arrives(before.there, after.there), _arrives(before.back, after.back)
+    unicast = after.there["port"] != NOBODY
+    lost_back = (before.back["kind"] == FORWARD) & (after.back["kind"] != FORWARD) & unicast
+    strange = (before.back["answers"] != 0) & (after.back["answers"] == 0) & unicast
+    return np.select(
+        [
+            (before.there["kind"] == FORWARD) & (after.there["kind"] != FORWARD),
+            there & _header_differs(before.there, after.there),
+            lost_back,
+            strange,
+            there & _way_differs(before.there, after.there),
+            back & _way_differs(before.back, after.back),
+        ],
+        [LOST_THERE, TRANSLATED, LOST_BACK, NOT_TRANSLATED_BACK, MOVED_THERE, MOVED_BACK],
+        AS_IT_IS,
+    )
+
+
+def fates_of(why: Array, probes: Array, after: Rehearsed) -> Array:
+    """Places in `FATES`; -1: it goes on as it is."""
+    waits = ((why == LOST_THERE) & (after.there["kind"] == AWAIT)) | (
+        (why == LOST_BACK) & (after.back["kind"] == AWAIT)
+    )
+    needs_state = np.isin(probes["key"]["ip_proto"], (TCP, SCTP))
+    cut = np.isin(why, (LOST_THERE, LOST_BACK, NOT_TRANSLATED_BACK))
+    cut |= (why == TRANSLATED) & needs_state
+    places = [FATES.index(fate) for fate in ("waits", "cut", "rerouted")]
+    return np.select([waits, cut, why != AS_IT_IS], places, -1)
+
+
+def _arrives(before: Array, after: Array) -> Array:
+    return np.asarray((before["kind"] == FORWARD) & (after["kind"] == FORWARD))
+
+
+def _way_differs(before: Array, after: Array) -> Array:
+    return np.asarray((before["port"] != after["port"]) | (before["host"] != after["host"]))
+
+
+def _header_differs(before: Array, after: Array) -> Array:
+    found = before["echo_id"] != after["echo_id"]
+    for name in ("ip_src", "ip_dst", "tp_src", "tp_dst"):
+        differs = before["key"][name] != after["key"][name]
+        found = found | (differs.any(axis=1) if differs.ndim > 1 else differs)
+    return np.asarray(found)
 
 
 def _order(found: Connection) -> tuple[object, ...]:
     ends = found.source, found.destination
-    return tuple((ip_address(e.address).packed, e.number) for e in ends)
-
-
-def _ways(before: Array, after: Array) -> Array:
-    """What becomes of packets of one direction; "": nothing, or they did not arrive before."""
-    arrives = before["kind"] == FORWARD
-    lost = arrives & (after["kind"] != FORWARD)
-    moved = arrives & ~lost & (
-        (before["port"] != after["port"]) | (before["host"] != after["host"])
-    )  # fmt: skip
-    for name in ("ip_src", "ip_dst"):
-        moved |= arrives & ~lost & (before["key"][name] != after["key"][name]).any(axis=1)
-    for name in ("tp_src", "tp_dst"):
-        moved |= arrives & ~lost & (before["key"][name] != after["key"][name])
-    moved |= arrives & ~lost & (before["echo_id"] != after["echo_id"])
-    return np.where(lost, "lost", np.where(moved, "moved", ""))
+    return FATES.index(found.fate), *((ip_address(e.address).packed, e.number) for e in ends)
 
 
 def _connection(
@@ -73,51 +113,43 @@ def _connection(
     probe: np.void,
     now: tuple[np.void, np.void],
     then: tuple[np.void, np.void],
-    teller: Teller,
+    why: int,
+    fate: Fate,
 ) -> Connection:
-    fate, direction, reason, verdict = _fate(scene, probe, now, then, teller)
+    is_back = why in (LOST_BACK, NOT_TRANSLATED_BACK, MOVED_BACK)
+    teller = Teller(scene)
+    verdict = teller.back(probe, then[0]) if is_back else teller.there(probe)
     key, reached = probe["key"], now[0]
-    names = scene.names
+    port = scene.names.ports[key["in_port"]]
+    echo_id, reached_id = int(probe["echo_id"]), int(reached["echo_id"])
     return Connection(
         fate=fate,
         protocol=protocol_name(int(key["ip_proto"])),
-        source=_end(scene, names.ports[key["in_port"]], key, "src", int(probe["echo_id"])),
-        destination=_end(scene, "", key, "dst", int(probe["echo_id"])),
-        reached=_end(
-            scene, port_of(scene, reached), reached["key"], "dst", int(reached["echo_id"])
-        ),
-        direction=direction,
-        reason=reason,
+        source=_end(scene, port, key, "src", echo_id),
+        destination=_end(scene, "", key, "dst", echo_id),
+        reached=_end(scene, port_of(scene, reached), reached["key"], "dst", reached_id),
+        direction="back" if is_back else "there",
+        reason=_reason(scene, now, then, why, verdict),
         steps=verdict.steps,
     )
 
 
-def _fate(
+def _reason(
     scene: Scene,
-    probe: np.void,
     now: tuple[np.void, np.void],
     then: tuple[np.void, np.void],
-    teller: Teller,
-) -> tuple[Fate, Direction, str, Verdict]:
-    if then[0]["kind"] != FORWARD:
-        verdict = teller.there(probe)
-        return "waits" if then[0]["kind"] == AWAIT else "cut", "there", reason_of(verdict), verdict
-    if moved := _translated(now[0], then[0]):
-        verdict = teller.there(probe)
-        is_cut = int(probe["key"]["ip_proto"]) in (TCP, SCTP)
-        return "cut" if is_cut else "rerouted", "there", moved, verdict
-    if now[1]["kind"] == FORWARD and then[1]["kind"] != FORWARD and then[0]["port"] != NOBODY:
-        verdict = teller.back(probe, then[0])
-        return "waits" if then[1]["kind"] == AWAIT else "cut", "back", reason_of(verdict), verdict
-    if now[1]["answers"] and not then[1]["answers"] and then[0]["port"] != NOBODY:
-        verdict = teller.back(probe, then[0])
+    why: int,
+    verdict: Verdict,
+) -> str:
+    if why == TRANSLATED:
+        return _translated(now[0], then[0])
+    if why == NOT_TRANSLATED_BACK:
         seen = end_text(then[1]["key"], "src", int(then[1]["echo_id"]))
-        return "cut", "back", f"answers would come from {seen}: no longer translated back", verdict
-    moved_there = now[0]["port"] != then[0]["port"] or now[0]["host"] != then[0]["host"]
-    direction: Direction = "there" if moved_there else "back"
-    place = 0 if direction == "there" else 1
-    verdict = teller.there(probe) if place == 0 else teller.back(probe, then[0])
-    return "rerouted", direction, new_way(scene, now[place], then[place]), verdict
+        return f"would come from {seen}: no longer translated back"
+    if why in (MOVED_THERE, MOVED_BACK):
+        place = 0 if why == MOVED_THERE else 1
+        return new_way(scene, now[place], then[place])
+    return reason_of(verdict)
 
 
 def _translated(now: np.void, then: np.void) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 from onehop.controller.plan import connections, conversations, flows, pairs
 from onehop.controller.plan.findings import Change, Plan
 from onehop.controller.plan.scene import Held, Live, Scene
-from onehop.controller.plan.telling import Teller
 from onehop.engine.model import STATE, Resource
 from onehop.engine.model.values import references
 from onehop.engine.rehearsal import Array, Rehearsed
@@ -35,18 +34,20 @@ def plan(
     gone = [(r.KIND, r.name) for r in held.values() if _is_about(r, set(remove))]
     tags = np.array(scene.topology.update(put, [*remove, *gone]), np.uint64)
     after = _look(scene, talks.probes, asked.probes)
-    teller = Teller(scene)
-    counts, traffic = flows.judge(scene, before[2], after[2], tags, teller)
+    fates, affected = connections.judge(scene, talks.probes, before[0], after[0])
+    counts, traffic_fates, traffic = flows.judge(scene, before[2], after[2], tags)
     return Plan(
         changes=changes,
         hosts=hosts,
         silent=silent,
         connections=len(talks.probes),
         unplaced=talks.unplaced,
-        affected=connections.judge(scene, talks.probes, before[0], after[0], teller),
+        fates=fates,
+        affected=affected,
         flows=counts,
+        traffic_fates=traffic_fates,
         traffic=traffic,
-        pairs=pairs.judge(scene, asked, before[1], after[1], teller),
+        pairs=pairs.judge(scene, asked, before[1], after[1]),
     )
 
 

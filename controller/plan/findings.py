@@ -10,6 +10,19 @@ Fate = Literal["cut", "rerouted", "waits"]
 Direction = Literal["there", "back"]
 
 
+class Fates(msgspec.Struct, frozen=True):
+    """How many do not go on as they are."""
+
+    cut: int = 0
+    rerouted: int = 0
+    waits: int = 0
+
+    @property
+    def all(self) -> int:
+        """All of these."""
+        return self.cut + self.rerouted + self.waits
+
+
 class End(msgspec.Struct, frozen=True):
     """One end of a connection, as the packets say it there."""
 
@@ -93,13 +106,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     silent: dict[str, str]  # whose have not, and why
     connections: int = 0  # live ones that could be followed
     unplaced: int = 0  # remembered, and it is not known where their packets come in
-    affected: tuple[Connection, ...] = ()
+    fates: Fates = Fates()
+    affected: tuple[Connection, ...] = ()  # the worst `telling.MOST_TOLD`
     flows: Flows = Flows()
-    traffic: tuple[Flow, ...] = ()
+    traffic_fates: Fates = Fates()
+    traffic: tuple[Flow, ...] = ()  # of each host the worst
     pairs: Pairs = Pairs()
 
     @property
     def cuts(self) -> int:
         """Connections and traffic that would be cut."""
-        fates = [*(one.fate for one in self.affected), *(one.fate for one in self.traffic)]
-        return fates.count("cut")
+        return self.fates.cut + self.traffic_fates.cut

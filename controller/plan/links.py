@@ -50,6 +50,7 @@ class Links:
         self._gateways: dict[str, list[bytes]] = defaultdict(list)  # segment -> routers' MACs
         self.outside: dict[str, dict[int, bytes]] = defaultdict(dict)  # uplink -> by length
         self.uplinks: list[Speaker] = []
+        self._routed: dict[str, list[bytes]] = {}  # uplink -> its own MAC
         self.fixed: dict[bytes, list[bytes]] = defaultdict(list)  # -> floating IPs
         self._read_ports()
         self._read_rows(held.values())
@@ -62,7 +63,7 @@ class Links:
         """The MACs that who is behind `port` may send to."""
         stated = self.ports[port]
         if stated.device not in self._bridges:
-            return [_own_mac(stated)]
+            return self._routed[port]
         segment = self._segments[stated.device]
         beside = self._macs[segment].get(destination)
         return [beside] if beside else self._gateways[segment]
@@ -97,6 +98,7 @@ class Links:
                 self._read_machine(port, port.host)
             else:
                 self.uplinks.append(Speaker(port.name, port.host, UNKNOWN_MAC))
+                self._routed[port.name] = [_own_mac(port)]
 
     def _read_router(self, segment: str, port: Port) -> None:
         mac = _own_mac(port)

@@ -218,9 +218,7 @@ def _packet(scene: Scene, asker: Asker, target: Target, service: tuple[int, int]
 # --- what they get
 
 
-def judge(
-    scene: Scene, asked: Asked, before: Rehearsed, after: Rehearsed, teller: Teller
-) -> Pairs:
+def judge(scene: Scene, asked: Asked, before: Rehearsed, after: Rehearsed) -> Pairs:
     uplinks = [scene.names.port_index(uplink.port) for uplink in scene.links.uplinks]
     is_, would = _reached(before), _reached(after)
     inside, stays = (~np.isin(o.there["port"], uplinks) for o in (before, after))
@@ -237,7 +235,7 @@ def judge(
         services = tuple(words(asked.questions[place][2]) for place in places)
         reason = ""
         if not gains and len(both[False]) < MOST_TOLD:
-            reason = _why_lost(scene, asked.probes[places[0]], after, places[0], teller)
+            reason = _why_lost(scene, asked.probes[places[0]], after, places[0])
         both[gains].append(Pair(gains, source, name, str(ip_address(address)), services, reason))
     return Pairs(
         machines=asked.machines,
@@ -253,8 +251,8 @@ def _reached(rehearsed: Rehearsed) -> Array:
     return np.asarray((rehearsed.there["kind"] == FORWARD) & (rehearsed.back["answers"] != 0))
 
 
-def _why_lost(scene: Scene, probe: np.void, after: Rehearsed, place: int, teller: Teller) -> str:
-    there, back = after.there[place], after.back[place]
+def _why_lost(scene: Scene, probe: np.void, after: Rehearsed, place: int) -> str:
+    there, back, teller = after.there[place], after.back[place], Teller(scene)
     if there["kind"] != FORWARD:
         return reason_of(teller.there(probe))
     if there["port"] == NOBODY:

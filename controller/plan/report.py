@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from onehop.controller.plan.findings import Connection, End, Fate, Flow, Pair, Plan
+from onehop.controller.plan.findings import Connection, End, Fate, Fates, Flow, Pair, Plan
 from onehop.controller.plan.telling import text_of
 
 MOST_LINES = 20  # of each kind
-FATES: dict[Fate, str] = {"cut": "cut", "rerouted": "rerouted", "waits": "waiting"}
-TITLES = {"cut": "Cut", "rerouted": "Rerouted", "waits": "Waiting for a neighbor"}
+TITLES: dict[Fate, str] = {
+    "cut": "Cut",
+    "rerouted": "Rerouted",
+    "waits": "Waiting for a neighbor",
+}
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 
 
@@ -21,11 +24,12 @@ def lines(plan: Plan, most: int = MOST_LINES) -> Iterator[str]:
         return
     yield ""
     yield from _summary(plan)
-    for fate in FATES:
+    for fate, title in TITLES.items():
         found = [*_connections(plan.affected, fate), *_traffic(plan.traffic, fate)]
         if found:
-            yield from ("", f"{TITLES[fate]}:")
-            yield from _bounded(found, most)
+            total = getattr(plan.fates, fate) + getattr(plan.traffic_fates, fate)
+            yield from ("", f"{title}:")
+            yield from _bounded(found, most, total)
     for title, pairs in (("Lose", plan.pairs.lose), ("Gain", plan.pairs.gain)):
         if pairs:
             yield from ("", f"{title} reachability:")
@@ -33,12 +37,14 @@ def lines(plan: Plan, most: int = MOST_LINES) -> Iterator[str]:
 
 
 def _summary(plan: Plan) -> Iterator[str]:
-    counts = [(sum(f.fate == fate for f in plan.affected), FATES[fate]) for fate in FATES]
-    told = ", ".join(f"{count} {word}" for count, word in counts if count or word != "waiting")
-    kept = plan.connections - len(plan.affected)
+    kept = plan.connections - plan.fates.all
+    told = _fates(plan.fates)
     yield _row("connections", f"{plan.connections} live", f"{told}, {kept} go on as they are")
     if plan.unplaced:
         yield _row("", f"{plan.unplaced} more remembered", "where they come in is not known")
+    if plan.traffic_fates.all:
+        told = f"{_fates(plan.traffic_fates)} (flows that no connection is known of)"
+        yield _row("traffic", f"{plan.traffic_fates.all} flows", told)
     f, pairs = plan.flows, plan.pairs
     told = f"{f.kept} stay, {f.rewritten} rewritten, {f.dropping} drop, {f.opened} open"
     told += f", {f.removed} removed (their next packet decides)"
@@ -47,6 +53,11 @@ def _summary(plan: Plan) -> Iterator[str]:
     told = f"{len(pairs.lose)} lose, {len(pairs.gain)} gain ({', '.join(pairs.services)})"
     yield _row("reachability", f"{pairs.asked} pairs of {pairs.machines}{sampled} machines", told)
     yield _row("hosts", f"{len(plan.hosts)} asked", _silence(plan))
+
+
+def _fates(fates: Fates) -> str:
+    waiting = f", {fates.waits} waiting" if fates.waits else ""
+    return f"{fates.cut} cut, {fates.rerouted} rerouted{waiting}"
 
 
 def _silence(plan: Plan) -> str:
@@ -60,12 +71,13 @@ def _row(title: str, count: str, rest: str) -> str:
     return f"{title:13} {count}: {rest}"
 
 
-def _bounded(found: Iterable[str], most: int) -> Iterator[str]:
+def _bounded(found: Iterable[str], most: int, total: int = 0) -> Iterator[str]:
     every = list(found)
     for text in every[:most]:
         yield f"  {text}"
-    if len(every) > most:
-        yield f"  ... and {len(every) - most} more (--json has all)"
+    more = max(total, len(every)) - len(every[:most])
+    if more:
+        yield f"  ... and {more} more"
 
 
 def _connections(found: Sequence[Connection], fate: Fate) -> Iterator[str]:

@@ -11,7 +11,7 @@ from onehop.controller.plan.scene import NOW_NS, Scene
 from onehop.engine.explain import Verdict
 from onehop.engine.rehearsal import NOBODY, answer, frame
 
-MOST_TOLD = 1000  # of each kind of finding
+MOST_TOLD = 200  # of each kind of finding: each costs a walk in words
 
 
 class Teller:
