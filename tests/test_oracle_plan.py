@@ -32,7 +32,7 @@ from onehop.engine import model, openflow
 from onehop.engine.rehearsal import NOBODY, Array, answer, frame
 
 few = settings(
-    max_examples=int(os.environ.get("ONEHOP_EXAMPLES", "60")) // 3,
+    max_examples=int(os.environ.get("ONEHOP_EXAMPLES", "60")) // 2,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
@@ -178,11 +178,12 @@ def check(scene: Scene, choose: st.DataObject, draw: Draw) -> None:
     after = stage.rehearse(probes)
     places = connections.fates_of(connections.whys(probes, before, after), probes, after)
     cluster.apply(change)
-    for n, probe in enumerate(probes):
-        if is_single(before.there[n]) and was[n][0] != Seen():
-            now = both_ways(cluster, stage, probe, after.there[n])
-            said = FATES[places[n]]
-            assert said in right_fates(probe, was[n], now), (said, change, was[n], now)
+    alike = [n for n, o in enumerate(before.there) if is_single(o) and was[n][0] != Seen()]
+    if alike:  # one alone: where filters begin to remember, who speaks first has opened
+        n = choose.draw(st.sampled_from(alike))
+        now = both_ways(cluster, stage, probes[n], after.there[n])
+        said = FATES[places[n]]
+        assert said in right_fates(probes[n], was[n], now), (said, change, was[n], now)
 
 
 def both_ways(cluster: Cluster, stage: Stage, probe: Array, outcome: Array) -> tuple[Seen, Seen]:
