@@ -1,6 +1,7 @@
 """Agents, asked: finds them, asks many at once, and says of each that does not answer why.
 
-1. An agent is known by its socket ``HOST.sock`` in a folder.
+1. An agent is known by its socket ``HOST.sock`` in a folder, or stated as ``HOST=ADDRESS:PORT``;
+   over TCP, the environment names the agents' token and TLS as it does for agents.
 2. Nobody waits longer than `timeout_s` for an agent that says nothing.
 3. What an agent says is as it says it: nothing here judges.
 """
@@ -13,16 +14,21 @@ import pathlib
 import selectors
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
 from urllib.parse import quote, unquote
 
 import msgspec
 
 from onehop.controller import questions
-from onehop.controller.errors import CommandError
+from onehop.controller.agent.config import SettingError, endpoint, read_token, variable
+from onehop.controller.agent.peer_frames import NONCE_BYTES, ChannelError
+from onehop.controller.agent.peer_tls import contexts
+from onehop.controller.agent.question_guard import Guard
+from onehop.controller.errors import CommandError, InputError
 
 READ_BYTES = 1 << 20
+PATH_BYTES = 107  # sun_path of unix(7), with its end
 
 T = TypeVar("T")
 
@@ -84,48 +90,92 @@ def _whole(folder: str, host: str, question: questions.Question, kind: type[T]) 
     return [answer for answer in reply.answers if isinstance(answer, kind)]
 
 
+class Places(NamedTuple):
+    """Where agents are: in a folder, and over TCP."""
+
+    folder: pathlib.Path | None
+    stated: Mapping[str, tuple[str, int]]
+
+
+def places(where: str) -> Places:
+    """What ``FOLDER``, ``HOST=ADDRESS:PORT`` or several with commas say; else an InputError."""
+    folder, stated = None, {}
+    for each in filter(None, where.split(",")):
+        host, equals, address = each.partition("=")
+        if equals:
+            try:
+                stated[host] = endpoint(f"agents: {host}", address)
+            except SettingError as error:
+                raise InputError(str(error)) from None
+        elif folder is None:
+            folder = pathlib.Path(each)
+        else:
+            raise InputError(f"agents: two folders, {folder} and {each}")
+    return Places(folder, stated)
+
+
+def _guard() -> Guard:
+    """What is shown to agents over TCP, as the environment names it; or an InputError."""
+    cert, key, authority = (
+        os.environ.get(variable(f"peer_{n}"), "") for n in ("cert", "key", "ca")
+    )
+    try:
+        token = read_token(os.environ.get(variable("peer_token_file"), ""))
+        tls = contexts(cert, key, authority).opener if cert else None
+    except SettingError as error:
+        raise InputError(str(error)) from None
+    return Guard("asker", token, os.urandom(NONCE_BYTES), tls)
+
+
 class _Asked:
     """A conversation with one agent."""
 
-    def __init__(self, host: str, path: pathlib.Path, question: questions.Question) -> None:
-        self.host = host
+    def __init__(self, host: str, sock: socket.socket, guard: Guard | None) -> None:
+        self.host, self.sock, self._guard = host, sock, guard
         self.deadline_s = 0.0
-        self._unsent = questions.frame(question)
+        self._unsent = bytearray()
         self._splitter = questions.Splitter(questions.ANSWER_BYTES)
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.setblocking(False)
-        try:
-            self.sock.connect(str(path))
-        except OSError:
-            self.sock.close()
-            raise
+
+    def ask(self, question: questions.Question) -> None:
+        said = questions.frame(question)
+        if self._guard:
+            self._guard.send(said)
+        else:
+            self._unsent += said
 
     @property
     def events(self) -> int:
-        more = selectors.EVENT_WRITE if self._unsent else 0
+        more = selectors.EVENT_WRITE if self._out else 0
         return selectors.EVENT_READ | more
 
     def write(self) -> None:
-        self._unsent = self._unsent[self.sock.send(self._unsent) :]
+        out = self._out
+        del out[: self.sock.send(out)]
 
     def read(self) -> Iterator[questions.Answer]:
         data = self.sock.recv(READ_BYTES)
         if not data:
             raise OSError("it has hung up")
-        self._splitter.feed(data)
+        self._splitter.feed(self._guard.receive(data) if self._guard else data)
         while (body := self._splitter.next()) is not None:
             yield questions.answer(body)
+
+    @property
+    def _out(self) -> bytearray:
+        return self._guard.out if self._guard else self._unsent
 
 
 class Agents:
     """The agents that can be asked from here."""
 
     def __init__(self, where: str = questions.FOLDER, *, timeout_s: float = 5.0) -> None:
-        self.folder, self._timeout_s = pathlib.Path(where), timeout_s
+        self.where, self._places, self._timeout_s = where, places(where), timeout_s
 
     def hosts(self) -> list[str]:
-        """The hosts that have a socket here."""
-        return sorted(unquote(path.stem) for path in self.folder.glob("*.sock"))
+        """The hosts that have a socket here, or are stated."""
+        folder = self._places.folder
+        found = {unquote(path.stem) for path in folder.glob("*.sock")} if folder else set()
+        return sorted(found | self._places.stated.keys())
 
     def ask(
         self, question: questions.Question, hosts: Iterable[str] | None = None
@@ -163,10 +213,20 @@ class Agents:
                 yield from self._turn(waiting)
 
     def _open(self, host: str, question: questions.Question) -> _Asked:
-        path = self.folder / f"{quote(host, safe=' :@')}.sock"
-        if len(os.fsencode(path)) > 107:
-            raise OSError(f"{path}: too long for a socket's name")
-        return _Asked(host, path, question)
+        folder, stated = self._places
+        remote = host in stated
+        kind = socket.AF_UNIX if not remote else _family(stated[host][0])
+        guard = _guard() if remote else None
+        asked = _Asked(host, socket.socket(kind, socket.SOCK_STREAM), guard)
+        try:
+            asked.sock.setblocking(False)
+            asked.ask(question)
+            with contextlib.suppress(BlockingIOError) if remote else contextlib.nullcontext():
+                asked.sock.connect(stated[host] if remote else _path(folder, host))
+        except BaseException:
+            asked.sock.close()
+            raise
+        return asked
 
     def _turn(
         self, waiting: selectors.BaseSelector
@@ -180,10 +240,11 @@ class Agents:
             try:
                 if events & selectors.EVENT_WRITE:
                     asked.write()
-                    waiting.modify(asked.sock, asked.events, asked)
                 if events & selectors.EVENT_READ:
                     yield from self._heard(waiting, asked)
-            except (OSError, questions.FrameError) as error:
+                if asked.sock in waiting.get_map():
+                    waiting.modify(asked.sock, asked.events, asked)
+            except (OSError, questions.FrameError, ChannelError) as error:
                 waiting.unregister(asked.sock)
                 yield asked.host, Problem(_why(error))
         now_s = time.monotonic()
@@ -203,6 +264,19 @@ class Agents:
                 return
             if not isinstance(said, questions.Waiting):
                 yield asked.host, said
+
+
+def _path(folder: pathlib.Path | None, host: str) -> str:
+    if folder is None:
+        raise OSError("it is not stated where its agent is asked")
+    path = folder / f"{quote(host, safe=' :@')}.sock"
+    if len(os.fsencode(path)) > PATH_BYTES:
+        raise OSError(f"{path}: too long for a socket's name")
+    return str(path)
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
 def _why(error: Exception) -> str:

@@ -37,6 +37,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     run_dir: str = "/run/onehop"  # FRR's files, the agent's own
     listen: str = "127.0.0.1:6653"  # where the local switch finds the agent
     questions_dir: str = ""  # where the agent's socket for questions is; empty: RUN_DIR/agents
+    questions_listen: str = ""  # and where over TCP, by the peers' token; empty: nowhere
     metrics: str = "127.0.0.1:9273"  # Prometheus figures, and /status
     datapath: Literal["netdev", "system"] = "netdev"
     seed: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = (
@@ -58,15 +59,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def listen_address(self) -> tuple[str, int]:
-        return _endpoint("listen", self.listen)
+        return endpoint("listen", self.listen)
 
     @property
     def metrics_address(self) -> tuple[str, int]:
-        return _endpoint("metrics", self.metrics)
+        return endpoint("metrics", self.metrics)
+
+    @property
+    def questions_address(self) -> tuple[str, int] | None:
+        listen = self.questions_listen
+        return endpoint("questions_listen", listen) if listen else None
 
     @property
     def peer_address(self) -> tuple[str, int] | None:
-        return _endpoint("peer_listen", self.peer_listen) if self.peer_listen else None
+        return endpoint("peer_listen", self.peer_listen) if self.peer_listen else None
 
     def peer_token(self) -> bytes:
         """What proves that an agent belongs here; empty where there is no such thing."""
@@ -83,12 +89,14 @@ def settings(values: Mapping[str, object]) -> Settings:
         made = msgspec.convert(dict(values), Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingError(_reason(error)) from None
-    _endpoint("listen", made.listen)
-    _endpoint("metrics", made.metrics)
+    endpoint("listen", made.listen)
+    endpoint("metrics", made.metrics)
     if made.tunnel_address and not _is_address(made.tunnel_address):
         raise SettingError(f"tunnel_address: {made.tunnel_address!r} is no IP address")
     if made.peer_listen:
-        _endpoint("peer_listen", made.peer_listen)
+        endpoint("peer_listen", made.peer_listen)
+    if made.questions_address and not made.peer_token_file:
+        raise SettingError("peer_token_file: not set; questions_listen needs it")
     _check_tls(made)
     return made
 
@@ -131,7 +139,8 @@ def variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-def _endpoint(name: str, text: str) -> tuple[str, int]:
+def endpoint(name: str, text: str) -> tuple[str, int]:
+    """An address and a port, or a SettingError."""
     address, _, port = text.rpartition(":")
     try:
         ip_address(address.strip("[]"))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import os
 import pathlib
 import time
 from collections.abc import Callable, Iterable
@@ -32,8 +33,10 @@ from onehop.controller.agent.core import Core
 from onehop.controller.agent.desired import Desired
 from onehop.controller.agent.inspection import Inspection
 from onehop.controller.agent.memory import open_memory
+from onehop.controller.agent.peer_frames import NONCE_BYTES
 from onehop.controller.agent.peer_tls import peer_contexts
 from onehop.controller.agent.peers import Peers
+from onehop.controller.agent.question_guard import Guard
 from onehop.controller.store.client import Store
 from onehop.engine.model import LearnedRoute
 from onehop.engine.states import bytes_for
@@ -87,6 +90,7 @@ class Runtime:
             lambda: self._forever("underlay", self._turn_underlay),
             lambda: self._forever("time", self._turn_time),
             lambda: self._forever("questions", self._answering.serve),
+            *self._questions_tcp(),
             self._serve_metrics,
         )
 
@@ -183,6 +187,18 @@ class Runtime:
             except Exception:
                 log.exception("%s: trying again", what)
                 time.sleep(IDLE_S)
+
+    def _questions_tcp(self) -> Iterable[Callable[[], None]]:
+        address, tls = self.settings.questions_address, peer_contexts(self.settings)
+        if address:
+            token, context = self.settings.peer_token(), tls.accepter if tls else None
+            answer = self._answering.serve_tcp
+            yield lambda: self._forever(
+                "questions over TCP",
+                lambda: answer(
+                    address, lambda: Guard("agent", token, os.urandom(NONCE_BYTES), context)
+                ),
+            )
 
     def _turn_store(self) -> None:
         step = self._store.run()

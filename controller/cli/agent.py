@@ -31,6 +31,7 @@ PEER_CERT = "This agent's certificate (PEM), for mutual TLS between agents."
 PEER_LISTEN = "Where other agents connect, if not at the tunnel address, port 6654."
 STATE_ENTRIES = "How many entries about connections this host remembers."
 QUESTIONS_DIR = "Where one asks it: HOST.sock in this folder.  [RUN_DIR/agents]"
+QUESTIONS_LISTEN = "And where over TCP (ADDRESS:PORT), by the peers' token."
 METRICS = "Where Prometheus figures and /status are served."
 
 Host = Annotated[str, typer.Option(envvar="ONEHOP_HOST", help=HOST)]
@@ -56,6 +57,9 @@ def run(
     ] = "127.0.0.1:6653",
     questions_dir: Annotated[
         str, typer.Option(envvar="ONEHOP_QUESTIONS_DIR", help=QUESTIONS_DIR)
+    ] = "",
+    questions_listen: Annotated[
+        str, typer.Option(envvar="ONEHOP_QUESTIONS_LISTEN", help=QUESTIONS_LISTEN)
     ] = "",
     metrics: Metrics = "127.0.0.1:9273",
     datapath: Annotated[

@@ -21,7 +21,7 @@ def watch_packets(
     question = questions.Watch(fields=fields, port="" if port == "*" else port)
     hosts = agents.hosts()
     if not hosts:
-        raise CommandError(f"no agent answers in {agents.folder}; --agents says where they do")
+        raise CommandError(f"no agent answers in {agents.where}; --agents says where they do")
     if not as_json:
         typer.secho(f"watching {', '.join(hosts)}: Ctrl-C ends it", err=True, dim=True)
     try:

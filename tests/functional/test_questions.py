@@ -18,6 +18,7 @@ from functional.nodes import Net, Node
 from typer.testing import CliRunner
 
 from onehop.controller import questions as ask
+from onehop.controller.agent import namespaces
 from onehop.controller.agents import Agents
 from onehop.controller.cli import app
 from onehop.controller.flow_words import match_words
@@ -68,7 +69,10 @@ def cloud() -> Iterator[Cloud]:
         vm2.ip("route", "add", "default", "via", "10.0.1.1")
         vm3 = c1.machine("vm3", "tap3", "02:00:00:00:00:03", "10.0.1.13/24")
         vm3.ip("route", "add", "default", "via", "10.0.1.1")
-        c1.start_agent()
+        token = world.net.folder / "token"
+        token.touch(0o600)
+        token.write_text("known to agents only")
+        c1.start_agent(token, "--questions-listen", "127.0.0.1:6655")
         eventually(c1.live, f"agent of c1 is live\n{c1.log()}")
         for address in ("10.0.1.12", "10.0.1.13"):
             eventually(lambda to=address: pings(vm1, to), "first ping")
@@ -115,6 +119,13 @@ def test_agent_says_how_it_is(cloud):
     assert isinstance(about, ask.About)
     assert about.status.live and about.status.host == "c1"
     assert about.numbers.keys() == {"vm1", "vm2", "vm3"}
+
+
+def test_agent_is_asked_over_tcp(cloud, monkeypatch):
+    monkeypatch.setenv("ONEHOP_PEER_TOKEN_FILE", str(cloud.world.net.folder / "token"))
+    with namespaces.entered(cloud.c1.node.name):
+        reply = Agents("c1=127.0.0.1:6655").one(ask.Status(), "c1")
+    assert not reply.problem and isinstance(reply.answers[0], ask.About)
 
 
 def test_flows_are_those_of_the_switch(cloud):
