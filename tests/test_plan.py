@@ -248,12 +248,35 @@ def test_an_echo_is_followed_by_its_identifier() -> None:
     assert (found.affected[0].source.number, ports_of(sent)[0]) == (777, 777)
 
 
+def test_what_has_ended_is_not_live() -> None:
+    net = Network(resources())
+    for sport in (40000, 40001):
+        net.talk(packet_of(TCP, VM[4][0], OUTSIDE[4], sport, 443))
+    states = net.simulator.states
+    for entry in list(states.entries(0)):
+        if 40001 in (entry.source_port, entry.port):
+            states.insert(entry._replace(state="closing"), 0)
+    found = net.plan(chain(net, "out", Rule(action="drop", protocol="tcp")))
+    assert [one.source.number for one in found.affected] == [40000]
+    assert found.connections == 1
+
+
 def test_no_change_is_an_empty_plan() -> None:
     net = Network(resources())
     net.talk(packet_of(TCP, VM[4][0], OUTSIDE[4]))
     found = net.plan()
     assert (found.changes, found.affected, found.cuts) == ((), (), 0)
     assert list(report.lines(found)) == ["nothing to change"]
+
+
+def test_a_drained_gateway_hands_over_what_goes_out_by_it() -> None:
+    net = Network(resources())
+    before = net.talk(packet_of(TCP, VM[4][0], OUTSIDE[4]))
+    gateway = net.get("host", f"g{before[-1]}")
+    found = net.plan(msgspec.structs.replace(gateway, drain=True))
+    assert fates(found) == [("rerouted", "there")]
+    other = net.get("host", {"g1": "g2", "g2": "g1"}[gateway.name])
+    assert fates(net.plan(msgspec.structs.replace(other, drain=True))) == []
 
 
 def test_what_lives_is_not_touched() -> None:
@@ -270,7 +293,7 @@ def test_without_its_translation_answers_find_nobody() -> None:
     net.talk(packet_of(TCP, VM[4][0], OUTSIDE[4]))
     found = net.plan(msgspec.structs.replace(net.get("router", "edge"), outbound_filter=None))
     assert fates(found) == [("cut", "there")]
-    assert f"as coming from {VM[4][0]}" in found.affected[0].reason
+    assert f"would come from {VM[4][0]}" in found.affected[0].reason
     assert PUBLIC[4] in found.affected[0].reason
 
 

@@ -40,7 +40,7 @@ def routes(
     for name, row in there.items():
         if keep and row.next_hop_port not in learned:
             wanted[name] = row
-    return _difference(there, _weighted(wanted, drained=is_drained(host, snapshot)))
+    return _difference(there, weighted(wanted, drained=is_drained(host, snapshot)))
 
 
 def is_drained(host: str, snapshot: Snapshot) -> bool:
@@ -49,7 +49,8 @@ def is_drained(host: str, snapshot: Snapshot) -> bool:
     return isinstance(stated, Host) and stated.drain
 
 
-def _weighted(routes: Mapping[str, LearnedRoute], *, drained: bool) -> dict[str, LearnedRoute]:
+def weighted(routes: Mapping[str, LearnedRoute], *, drained: bool) -> dict[str, LearnedRoute]:
+    """The routes as their gateway states them."""
     weight = LAST_WEIGHT if drained else USUAL_WEIGHT
     return {name: msgspec.structs.replace(row, weight=weight) for name, row in routes.items()}
 

@@ -9,7 +9,7 @@ import typer
 from onehop.controller import questions
 from onehop.controller.cli.apply import File, read_file
 from onehop.controller.cli.objects import Timeout, opened
-from onehop.controller.cli.options import StoreAddress
+from onehop.controller.cli.options import AgentsFolder, StoreAddress
 from onehop.controller.cli.output import CommandError, Json, print_json
 from onehop.controller.store.server import DEFAULT_REMOTE
 from onehop.engine.model import Host
@@ -18,17 +18,12 @@ app = typer.Typer()
 
 CUTS = 4  # the exit code of `--fail-on-cut` where something live would be cut
 
-AgentsAt = Annotated[
-    str,
-    typer.Option("--agents", envvar="ONEHOP_AGENTS", help="The folder of the agents' sockets."),
-]
-
 
 @app.command()
 def plan(
     file: File,
     store: StoreAddress = DEFAULT_REMOTE,
-    agents: AgentsAt = questions.FOLDER,
+    agents: AgentsFolder = questions.FOLDER,
     timeout_s: Timeout = 10.0,
     as_json: Json = False,
     fail_on_cut: Annotated[

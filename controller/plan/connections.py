@@ -154,11 +154,10 @@ def _reason(
 
 def _translated(now: np.void, then: np.void) -> str:
     """The other translation in words, if it is another one."""
-    for end, word in (("dst", "to"), ("src", "as coming from")):
+    for end, word in (("dst", "go to"), ("src", "come from")):
         is_, would = (end_text(o["key"], end, int(o["echo_id"])) for o in (now, then))
         if is_ != would:
-            stranger = "which does not know this connection" if end == "dst" else "a stranger"
-            return f"would go {word} {would}, {stranger}, instead of {is_}"
+            return f"would {word} {would} instead of {is_}: nobody there knows this connection"
     return ""
 
 

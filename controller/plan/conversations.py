@@ -22,6 +22,7 @@ from onehop.controller.plan.links import Links, Speaker
 from onehop.controller.plan.scene import Scene, probes_of
 from onehop.engine.rehearsal import KINDS, PROBE, Array
 from onehop.engine.states import KINDS as ENTRIES
+from onehop.engine.states import STATES
 
 ICMP, TCP, UDP, ICMPV6, SCTP = 1, 6, 17, 58, 132
 ECHO = {ICMP: 8, ICMPV6: 128}
@@ -32,6 +33,7 @@ MOST_UNDONE = 4  # translations of one connection
 MOST_UPLINKS = 8  # that are tried for one connection
 FORWARD = KINDS.index("forward")
 OPENED = [ENTRIES.index(kind) for kind in ("connection", "snat", "dnat")]
+ENDING = [STATES.index(state) for state in ("closing", "closed")]
 BACK_SOURCE, BACK_DESTINATION = map(ENTRIES.index, ("reverse_snat", "reverse_dnat"))
 
 TUPLE = np.dtype(
@@ -108,16 +110,18 @@ def as_packet(key: np.void, table: int) -> Any:
 
 
 def _known(scene: Scene) -> list[Ends]:
-    """What the hosts remember, as it was before any translation."""
+    """What the hosts remember and has not ended, as it was before any translation."""
     records = scene.records()
     tuples = _tuples(records)
     kinds = records["kind"]
     undo_source = _answers(tuples, records, kinds == BACK_SOURCE)
     undo_destination = _answers(tuples, records, kinds == BACK_DESTINATION)
-    found = dict.fromkeys(_bytes(tuples[np.isin(kinds, OPENED)]))
-    if undo_source or undo_destination:
-        found = dict.fromkeys(_undone(one, undo_source, undo_destination) for one in found)
-    return [_ends(one) for one in found]
+    ends = np.isin(records["state"], ENDING)
+    opened, ending = (
+        dict.fromkeys(_undone(one, undo_source, undo_destination) for one in _bytes(some))
+        for some in (tuples[np.isin(kinds, OPENED) & ~ends], tuples[ends])
+    )
+    return [_ends(one) for one in opened if one not in ending]
 
 
 def _tuples(records: Array) -> Array:
@@ -143,7 +147,7 @@ def _answers(tuples: Array, records: Array, wanted: Array) -> dict[bytes, bytes]
 def _undone(
     one: bytes, undo_source: dict[bytes, bytes], undo_destination: dict[bytes, bytes]
 ) -> bytes:
-    for _ in range(MOST_UNDONE):
+    for _ in range(MOST_UNDONE if undo_source or undo_destination else 0):
         answer = one[16:32] + one[:16] + one[34:36] + one[32:34] + one[36:]
         is_echo = one[36] in ECHO
         if who := undo_source.get(answer):

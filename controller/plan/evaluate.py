@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from onehop.controller.agent.rows import weighted
 from onehop.controller.plan import connections, conversations, flows, pairs
 from onehop.controller.plan.findings import Change, Plan
 from onehop.controller.plan.scene import Held, Live, Scene
-from onehop.engine.model import STATE, Resource
+from onehop.engine.model import STATE, Host, LearnedRoute, Resource
 from onehop.engine.model.values import references
 from onehop.engine.rehearsal import Array, Rehearsed
 
@@ -32,7 +33,8 @@ def plan(
     asked = pairs.ask(scene, held, [*_held(held, put, remove), *put])
     before = _look(scene, talks.probes, asked.probes)
     gone = [(r.KIND, r.name) for r in held.values() if _is_about(r, set(remove))]
-    tags = np.array(scene.topology.update(put, [*remove, *gone]), np.uint64)
+    follows = _consequences(held, put)
+    tags = np.array(scene.topology.update([*put, *follows], [*remove, *gone]), np.uint64)
     after = _look(scene, talks.probes, asked.probes)
     fates, affected = connections.judge(scene, talks.probes, before[0], after[0])
     counts, traffic_fates, traffic = flows.judge(scene, before[2], after[2], tags)
@@ -68,6 +70,19 @@ def _changes(held: Held, put: Sequence[Resource], remove: Sequence[Ident]) -> tu
 def _held(held: Held, put: Sequence[Resource], remove: Sequence[Ident]) -> list[Resource]:
     """What is changed, as it is now."""
     return [held[i] for i in (*((r.KIND, r.name) for r in put), *remove) if i in held]
+
+
+def _consequences(held: Held, put: Sequence[Resource]) -> list[Resource]:
+    """What gateways say of their routes when they are to be drained, or no longer."""
+    hosts = {r.name: r.drain for r in put if isinstance(r, Host)}
+    routes = {r.name: r for r in held.values() if isinstance(r, LearnedRoute) and r.host in hosts}
+    return [
+        row
+        for drained in (True, False)
+        for row in weighted(
+            {n: r for n, r in routes.items() if hosts[r.host] == drained}, drained=drained
+        ).values()
+    ]
 
 
 def _is_about(resource: Resource, removed: set[Ident]) -> bool:

@@ -8,6 +8,7 @@ from onehop.controller.plan.findings import Connection, End, Fate, Fates, Flow, 
 from onehop.controller.plan.telling import text_of
 
 MOST_LINES = 20  # of each kind
+MOST_SOURCES = 4  # that are named of many
 TITLES: dict[Fate, str] = {
     "cut": "Cut",
     "rerouted": "Rerouted",
@@ -33,7 +34,7 @@ def lines(plan: Plan, most: int = MOST_LINES) -> Iterator[str]:
     for title, pairs in (("Lose", plan.pairs.lose), ("Gain", plan.pairs.gain)):
         if pairs:
             yield from ("", f"{title} reachability:")
-            yield from _bounded(map(_pair, pairs), most)
+            yield from _bounded(_pairs(pairs), most)
 
 
 def _summary(plan: Plan) -> Iterator[str]:
@@ -107,7 +108,14 @@ def _traffic(found: Sequence[Flow], fate: Fate) -> Iterator[str]:
             yield f"traffic from {one.port} on {one.host}: {match}\n      {one.reason}"
 
 
-def _pair(pair: Pair) -> str:
-    name = pair.target if pair.target == pair.address else f"{pair.target} ({pair.address})"
-    reason = f": {pair.reason}" if pair.reason else ""
-    return f"{pair.source} -> {name}: {', '.join(pair.services)}{reason}"
+def _pairs(pairs: Sequence[Pair]) -> Iterator[str]:
+    """One line for all who lose, or gain, the same."""
+    groups: dict[tuple[str, str, tuple[str, ...]], list[Pair]] = {}
+    for pair in pairs:
+        groups.setdefault((pair.target, pair.address, pair.services), []).append(pair)
+    for (target, address, services), found in groups.items():
+        name = target if address in target else f"{target} ({address})"
+        sources = [pair.source for pair in found]
+        more = f" and {len(sources) - MOST_SOURCES} more" if len(sources) > MOST_SOURCES else ""
+        reason = f"\n      {found[0].reason}" if found[0].reason else ""
+        yield f"{', '.join(sources[:MOST_SOURCES])}{more} -> {name}: {', '.join(services)}{reason}"

@@ -12,6 +12,7 @@ from onehop.engine.explain import Verdict
 from onehop.engine.rehearsal import NOBODY, answer, frame
 
 MOST_TOLD = 200  # of each kind of finding: each costs a walk in words
+BY_RULES = ("dropped by a filter", "rejected by a filter")
 
 
 class Teller:
@@ -40,8 +41,9 @@ class Teller:
 def reason_of(verdict: Verdict) -> str:
     """Why it is not forwarded, and what decided that."""
     steps = [step for step in verdict.steps if not step.startswith(" ")]
-    decided = [step for step in steps if step != verdict.reason]
-    where = next((s for s in reversed(decided) if ": rule " in s), decided[-1] if decided else "")
+    is_filtered = verdict.reason in BY_RULES
+    decided = [s for s in steps if s != verdict.reason and (": rule " in s) == is_filtered]
+    where = decided[-1] if decided else ""
     if verdict.kind == "await" and verdict.awaited is not None:
         wanted = verdict.awaited
         return f"the MAC of {wanted.address} at {wanted.port} is not known yet"

@@ -11,7 +11,7 @@ import time
 from contextlib import ExitStack
 from itertools import chain
 
-from onehop.lab.acceptance import balancing, filters, translations
+from onehop.lab.acceptance import balancing, filters, plans, translations
 from onehop.lab.acceptance.connections import Connections
 from onehop.lab.acceptance.scene import Scene
 from onehop.lab.lab import Lab
@@ -28,6 +28,7 @@ def run(lab: Lab, screen: Screen) -> Result:
         connections = Connections(scene)
         for what, check in chain(
             filters.steps(scene),
+            plans.steps(scene),
             translations.steps(scene),
             balancing.steps(scene),
             connections.steps(),
