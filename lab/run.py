@@ -61,7 +61,8 @@ def run_command(
         raise InputError(f"scenario {scenario!r}: one of {', '.join(scenarios.NAMES)}")
     given = commands.options(computes, gateways, uplink_mbit, mtu, file)
     options = {"how": how, "direction": direction, "streams": streams}
-    with a_lab(given) as lab:
+    needed = {"store": 3} if scenario == "store" else {}
+    with a_lab(given, needed) as lab:
         result = play(lab, scenario, **options)
     _write_json([result], json)
     if report:
@@ -96,10 +97,10 @@ def demo_command(
 
 
 @contextmanager
-def a_lab(given: dict[str, Any]) -> Iterator[Lab]:
-    """The lab that is up, or one of our own."""
+def a_lab(given: dict[str, Any], needed: dict[str, Any]) -> Iterator[Lab]:
+    """The lab that is up, or one of our own, which has what is needed."""
     if state.load(state.home()) is None:
-        with own_lab(given) as lab:
+        with own_lab(given | needed) as lab:
             yield lab
         return
     stated = [name for name, value in given.items() if value is not None]
@@ -130,7 +131,7 @@ def play(lab: Lab, name: str, **options: Any) -> Result:
 
 
 def _scenario(name: str) -> Callable[..., Result]:
-    from onehop.lab.scenarios import elastic, failover, onehop, scaling, stateful
+    from onehop.lab.scenarios import elastic, failover, onehop, scaling, stateful, store
 
     known: dict[str, Callable[..., Result]] = {
         "scaling": scaling.run,
@@ -138,6 +139,7 @@ def _scenario(name: str) -> Callable[..., Result]:
         "onehop": onehop.run,
         "elastic": elastic.run,
         "stateful": stateful.run,
+        "store": store.run,
     }
     return known[name]
 
@@ -150,6 +152,7 @@ def _taken(name: str, options: dict[str, Any]) -> dict[str, Any]:
         "elastic": {"direction", "streams"},
         "onehop": set[str](),
         "stateful": set[str](),
+        "store": set[str](),
     }
     return {option: value for option, value in options.items() if option in takes[name]}
 

@@ -5,12 +5,17 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
 
+from onehop.lab.checks import eventually
 from onehop.lab.hosts import command_line
 from onehop.lab.lab import Lab
+from onehop.lab.processes import kill, services
+from onehop.lab.state import LabError
 
 SERVICE = "store"
+ELECTED_S = 30.0
 
 
 def addresses(directory: pathlib.Path, servers: int) -> str:
@@ -35,6 +40,34 @@ def start_one(lab: Lab, number: int) -> None:
         ["store", "run", "--detach", "--remote", remote, "--directory", str(place)],
         service=SERVICE,
     )
+
+
+def leader(lab: Lab) -> int:
+    """The number of the server that leads, once one does."""
+    found: list[int] = []
+
+    def look() -> str:
+        found[:] = [n for n in range(1, lab.state.options.store + 1) if _leads(lab, n)]
+        return "" if found else "no server of the store leads"
+
+    eventually(look, ELECTED_S)
+    return found[0]
+
+
+def _leads(lab: Lab, number: int) -> bool:
+    place = str(_place(lab.directory, number))
+    try:
+        told = command_line(["store", "cluster", "status", "--json", "--directory", place])
+    except LabError:  # it does not run
+        return False
+    return bool(json.loads(told)["role"] == "leader")
+
+
+def kill_one(lab: Lab, number: int) -> None:
+    """Kill a server; its files stay."""
+    pid = int((_place(lab.directory, number) / "store.pid").read_text())
+    if pid in services(SERVICE):
+        kill([pid])
 
 
 def _found(directory: pathlib.Path, number: int) -> None:

@@ -93,3 +93,15 @@ def test_the_tour_starts_from_nothing_and_goes_as_the_page_says(tmp_path: pathli
         agrees(commands, run(commands, tmp_path))
     finally:
         server.stop(tmp_path / "store")
+
+
+def test_all_that_midonet_could_do_is_done_in_no_more_words(remote: str) -> None:
+    table = (DOCS / "cli.md").read_text().partition("| MidoNet | onehop |")[2]
+    rows = re.findall(r"^\| `(.*)` \| `(.*)` \|$", table, re.MULTILINE)
+    assert len(rows) > 40
+    assert [row for row in rows if len(row[1].split()) > len(row[0].split())] == []
+    command = [pathlib.Path(sys.executable).with_name("onehop"), "shell", "--store", remote]
+    lines = "\n".join(ours for _, ours in rows)
+    done = subprocess.run(command, input=lines, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing to change" not in done.stdout

@@ -51,7 +51,10 @@ def shell(store: StoreAddress = DEFAULT_REMOTE) -> None:
     with keeping() as clients:
         command = _root()
         lines = _typed(command, clients) if sys.stdin.isatty() else iter(sys.stdin)
-        codes = [_run(command, words) for words in _commands(lines)]
+        codes = []
+        for words in _commands(lines):
+            codes.append(_run(command, words))
+            sys.stdout.flush()  # whoever feeds the pipe may wait for the answer
     raise typer.Exit(next(filter(None, codes), 0) if not sys.stdin.isatty() else 0)
 
 

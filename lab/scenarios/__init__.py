@@ -6,4 +6,4 @@
 3. It uses the lab's handles, and commands that a user could give; never the product's insides.
 """
 
-NAMES = ("scaling", "failover", "onehop", "elastic", "stateful")
+NAMES = ("scaling", "failover", "onehop", "elastic", "stateful", "store")
