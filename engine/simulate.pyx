@@ -105,7 +105,7 @@ cdef void finish(Walk* walk) noexcept nogil:
     if out.kind == CONSUMED or out.kind == AWAIT or out.kind == LOOP:
         out.cacheable = 0
     if walk.pkt.data == NULL and (
-        out.learn_bridge != NONE or out.n_neighbors or out.n_created
+        out.learn_bridge != NONE or out.n_neighbors or (out.kind == FORWARD and out.n_created)
     ):
         out.cacheable = 0
     out.is_early = is_early(walk)
