@@ -15,6 +15,9 @@ from onehop.engine.tagged cimport Tagged
 
 cdef enum:
     MAX_MASKS = 4096
+    WORDS = sizeof(FlowKey) // 8
+    HASHED_WORDS = WORDS + 1      # a key's, and its mask's index
+    PRESENT_BITS = 16
 
 cdef struct Flow:
     FlowKey key            # masked
@@ -42,12 +45,46 @@ cdef struct Flows:
     uint32_t newest
     uint32_t* buckets      # a power of two of them
     uint32_t n_buckets
-    uint64_t seed
+    uint64_t factors[HASHED_WORDS]  # of the hash, from the seed
+    uint64_t* present      # PRESENT_BITS a bucket: those of the flows' hashes are set
+    uint32_t faded         # flows that went since then, with their bits left
     FlowKey* masks
     uint32_t n_masks
+    uint32_t* mask_flows   # how many flows each has
     uint32_t* mask_places  # 2 * MAX_MASKS, open addressing; 0: free, else index + 1
     Tagged tagged          # each flow's own tags
     Paths paths            # those that flows of connections have in common
+
+# --- hashes
+
+cdef inline uint64_t hash_key(const Flows* flows, const FlowKey* key, uint32_t mask) noexcept nogil:
+    """Multilinear (Lemire, Kaser, 2014): no step waits for another; the high bits are the good."""
+    cdef const uint64_t* words = <const uint64_t*>key
+    cdef uint64_t sum_ = mask * flows.factors[WORDS]
+    cdef uint32_t i
+    for i in range(WORDS):
+        sum_ += words[i] * flows.factors[i]
+    return sum_
+
+cdef inline uint64_t hash_masked(
+    const Flows* flows, const FlowKey* key, uint32_t mask,
+) noexcept nogil:
+    """That of the key as the mask shows it."""
+    cdef const uint64_t* words = <const uint64_t*>key
+    cdef const uint64_t* seen = <const uint64_t*>&flows.masks[mask]
+    cdef uint64_t sum_ = mask * flows.factors[WORDS]
+    cdef uint32_t i
+    for i in range(WORDS):
+        sum_ += (words[i] & seen[i]) * flows.factors[i]
+    return sum_
+
+cdef inline uint32_t bucket_of(const Flows* flows, uint64_t hash_) noexcept nogil:
+    return <uint32_t>((hash_ >> 32) * flows.n_buckets >> 32)
+
+cdef inline uint64_t present_bit(const Flows* flows, uint64_t hash_) noexcept nogil:
+    return (hash_ >> 32) * (<uint64_t>PRESENT_BITS * flows.n_buckets) >> 32
+
+# --- flows
 
 cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1
 cdef void flows_clear(Flows* flows) noexcept nogil   # then init again
@@ -56,6 +93,9 @@ cdef void flows_clear(Flows* flows) noexcept nogil   # then init again
 cdef uint32_t flows_find(
     const Flows* flows, const FlowKey* key, const FlowKey* mask,
 ) noexcept nogil
+
+# Hang all flows into their buckets again: what has faded is gone.
+cdef void flows_hang(Flows* flows) noexcept nogil
 
 # Note a flow that is not there yet. cookie 0: a new one; else the one that it has in the switch.
 # NONE: no room, or the cookie is not of our making or is taken.

@@ -9,6 +9,7 @@ from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport grow, reserve, written
 from onehop.engine.cdefs cimport MAX_TAGS, NONE
+from onehop.engine.known cimport mix
 from onehop.engine.paths cimport paths_clear, paths_find, paths_have, paths_join, paths_leave
 from onehop.engine.state cimport is_state_tag
 from onehop.engine.tagged cimport (
@@ -18,19 +19,21 @@ from onehop.engine.tagged cimport (
 cdef enum:
     FIRST_BUCKETS = 1024
     LOST_AFTER = 10                # times idle
-    WORDS = sizeof(FlowKey) // 8
     TURN_MASK = 0x3fffffff         # a cookie's bits 32..61
     DYNAMIC_CLASS = 2              # its bits 62..63
 
 
 cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1:
+    cdef uint32_t at
     memset(flows, 0, sizeof(Flows))
     flows.max_flows = max_flows
-    flows.seed = seed
+    for at in range(HASHED_WORDS):
+        flows.factors[at] = mix(seed, at + 1) | 1
     flows.free = flows.oldest = flows.newest = NONE
     flows.masks = <FlowKey*>calloc(MAX_MASKS, sizeof(FlowKey))
     flows.mask_places = <uint32_t*>calloc(2 * MAX_MASKS, sizeof(uint32_t))
-    if flows.masks == NULL or flows.mask_places == NULL:
+    flows.mask_flows = <uint32_t*>calloc(MAX_MASKS, sizeof(uint32_t))
+    if flows.masks == NULL or flows.mask_places == NULL or flows.mask_flows == NULL:
         raise MemoryError
     return spread(flows)
 
@@ -43,6 +46,8 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
     free(flows.buckets)
     free(flows.masks)
     free(flows.mask_places)
+    free(flows.mask_flows)
+    free(flows.present)
     tagged_clear(&flows.tagged)
     paths_clear(&flows.paths)
     memset(flows, 0, sizeof(Flows))
@@ -57,7 +62,7 @@ cdef uint32_t flows_find(
     cdef uint32_t at
     if which == NONE:
         return NONE
-    at = flows.buckets[bucket_of(flows, key, which)]
+    at = flows.buckets[bucket_of(flows, hash_key(flows, key, which))]
     while at:
         at -= 1
         if flows.slots[at].mask == which and memcmp(
@@ -81,7 +86,7 @@ cdef uint32_t mask_known(const Flows* flows, const FlowKey* mask) noexcept nogil
 
 cdef uint32_t mask_place(const Flows* flows, const FlowKey* mask) noexcept nogil:
     """Where the mask stands in mask_places, or would."""
-    cdef uint32_t place = <uint32_t>hash_key(mask, flows.seed) & (2 * MAX_MASKS - 1)
+    cdef uint32_t place = <uint32_t>((hash_key(flows, mask, 0) >> 32) * (2 * MAX_MASKS) >> 32)
     while flows.mask_places[place] and memcmp(
         &flows.masks[flows.mask_places[place] - 1], mask, sizeof(FlowKey)
     ) != 0:
@@ -102,39 +107,31 @@ cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
     return flows.n_masks - 1
 
 
-cdef inline uint64_t hash_key(const FlowKey* key, uint64_t seed) noexcept nogil:
-    """A multiply-and-rotate mix of its words."""
-    cdef const uint64_t* words = <const uint64_t*>key
-    cdef uint64_t mixed = seed ^ 0x9e3779b97f4a7c15u
-    cdef uint32_t i
-    for i in range(WORDS):
-        mixed = (mixed ^ words[i]) * 0xff51afd7ed558ccdu
-        mixed ^= mixed >> 32
-    return mixed
-
-
-cdef inline uint32_t bucket_of(
-    const Flows* flows, const FlowKey* key, uint32_t mask,
-) noexcept nogil:
-    return <uint32_t>hash_key(key, flows.seed + mask) & (flows.n_buckets - 1)
-
-
 cdef int spread(Flows* flows) except -1 nogil:
     """Twice as many buckets."""
-    cdef uint32_t at
     cdef uint32_t n_buckets = 2 * flows.n_buckets or FIRST_BUCKETS
+    cdef uint32_t words = flows.n_buckets * <uint32_t>PRESENT_BITS // 64
+    grow(<void**>&flows.present, &words, n_buckets * <uint32_t>PRESENT_BITS // 64, 8)
     grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
-    memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
-    for at in range(flows.room):
-        if flows.slots[at].in_use:
-            hang_in(flows, at)
+    flows_hang(flows)
     return 0
 
 
+cdef void flows_hang(Flows* flows) noexcept nogil:
+    cdef uint32_t at
+    memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
+    memset(flows.present, 0, <uint64_t>flows.n_buckets * PRESENT_BITS // 8)
+    flows.faded = 0
+    for at in range(flows.room):
+        if flows.slots[at].in_use:
+            hang_in(flows, at)
+
+
 cdef inline void hang_in(Flows* flows, uint32_t at) noexcept nogil:
-    cdef uint32_t* bucket = &flows.buckets[
-        bucket_of(flows, &flows.slots[at].key, flows.slots[at].mask)
-    ]
+    cdef uint64_t hash_ = hash_key(flows, &flows.slots[at].key, flows.slots[at].mask)
+    cdef uint32_t* bucket = &flows.buckets[bucket_of(flows, hash_)]
+    cdef uint64_t bit = present_bit(flows, hash_)
+    flows.present[bit >> 6] |= <uint64_t>1 << (bit & 63)
     flows.slots[at].next = bucket[0]
     bucket[0] = at + 1
 
@@ -157,6 +154,7 @@ cdef uint32_t flows_add(
     occupy(flows, at)
     flows.slots[at].key = key[0]
     flows.slots[at].mask = which
+    flows.mask_flows[which] += 1
     flows.slots[at].ofport = ofport
     if cookie:
         flows.slots[at].turn = cookie >> 32 & TURN_MASK
@@ -223,7 +221,8 @@ cdef bint flows_have_tag(const Flows* flows, tag_t tag) noexcept nogil:
 
 cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
     cdef Flow* slot = &flows.slots[flow]
-    cdef uint32_t* at = &flows.buckets[bucket_of(flows, &slot.key, slot.mask)]
+    cdef uint32_t* at = &flows.buckets[
+        bucket_of(flows, hash_key(flows, &slot.key, slot.mask))]
     while at[0] != flow + 1:
         at = &flows.slots[at[0] - 1].next
     at[0] = slot.next
@@ -234,6 +233,8 @@ cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
     slot.action_bytes = slot.in_use = 0
     slot.turn = (slot.turn + 1) & TURN_MASK
     flows.count -= 1
+    flows.faded += 1
+    flows.mask_flows[slot.mask] -= 1
     make_free(flows, flow)
 
 

@@ -1,0 +1,69 @@
+"""The flow that covers a packet is one that a search of all flows finds too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from onehop.engine.table import KEY_BYTES, NOWHERE, Table
+
+Rows = np.ndarray
+
+
+def drawn(seed: int, n: int, masks: int) -> tuple[Rows, Rows]:
+    """Keys of few values, so that some are alike, and masks of whole bytes."""
+    draw = np.random.default_rng(seed)
+    keys = draw.integers(0, 3, (n, KEY_BYTES), np.uint8)
+    some = 255 * draw.integers(0, 2, (masks, KEY_BYTES), np.uint8)
+    some[:, 6:] = 0
+    return keys, some[draw.integers(0, masks, n)]
+
+
+def slow(keys: Rows, masks: Rows, packet: Rows) -> set[int]:
+    return set(np.flatnonzero(((keys & masks) == (packet & masks)).all(axis=1)))
+
+
+@pytest.mark.parametrize("masks", (1, 2, 8, 32))
+@pytest.mark.parametrize("seed", range(5))
+def test_it_is_found_like_by_asking_every_flow(seed: int, masks: int) -> None:
+    keys, bits = drawn(seed, 200, masks)
+    table = Table(1000, seed=seed)
+    numbers = table.add(keys, bits)
+    gone = numbers[::3]
+    table.remove(gone)
+    left = ~np.isin(numbers, gone)
+    packets, _ = drawn(seed + 100, 300, 1)
+    found, consulted = table.cover(packets)
+    for packet, flow, bits_seen in zip(packets, found, consulted, strict=True):
+        right = {numbers[i] for i in slow(keys, bits, packet) if left[i]}
+        assert flow in right if right else flow == NOWHERE
+        others = np.random.default_rng(1).integers(0, 3, (20, KEY_BYTES), np.uint8)
+        alike = packet & bits_seen | others & ~bits_seen
+        same, _ = table.cover(alike)
+        assert (same == flow).all()
+
+
+def test_flows_that_went_are_forgotten() -> None:
+    keys, bits = drawn(1, 3000, 4)
+    table = Table(10_000)
+    for _ in range(5):
+        numbers = table.add(keys, bits)
+        found, _ = table.cover(keys)
+        assert (found != NOWHERE).all()
+        table.remove(numbers)
+        found, consulted = table.cover(keys)
+        assert (found == NOWHERE).all()
+        assert not consulted.any()
+
+
+def test_a_full_table_takes_no_more() -> None:
+    keys, bits = drawn(1, 300, 1)
+    bits[:] = 255
+    numbers = Table(100).add(keys, bits)
+    assert (numbers != NOWHERE).sum() == 100
+    assert (numbers[100:] == NOWHERE).all()
+
+
+def test_keys_of_another_length_are_refused() -> None:
+    with pytest.raises(ValueError, match="bytes a row"):
+        Table(1).cover(np.zeros((1, KEY_BYTES + 1), np.uint8))
