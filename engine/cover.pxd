@@ -13,3 +13,7 @@ from onehop.engine.packet cimport FlowKey
 
 # NONE: there is none. What was looked at is added to `consulted`.
 cdef uint32_t flows_cover(Flows* flows, const FlowKey* key, FlowKey* consulted) noexcept nogil
+# The same for n keys, whose `consulted` are as many.
+cdef void flows_cover_many(
+    Flows* flows, const FlowKey* keys, uint32_t n, uint32_t* found, FlowKey* consulted,
+) noexcept nogil

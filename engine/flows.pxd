@@ -17,7 +17,7 @@ cdef enum:
     MAX_MASKS = 4096
     WORDS = sizeof(FlowKey) // 8
     HASHED_WORDS = WORDS + 1      # a key's, and its mask's index
-    PRESENT_BITS = 16
+    PRESENT_SHARE = 4      # buckets that have a word of bits in common
 
 cdef struct Flow:
     FlowKey key            # masked
@@ -46,7 +46,7 @@ cdef struct Flows:
     uint32_t* buckets      # a power of two of them
     uint32_t n_buckets
     uint64_t factors[HASHED_WORDS]  # of the hash, from the seed
-    uint64_t* present      # PRESENT_BITS a bucket: those of the flows' hashes are set
+    uint64_t* present      # bits: those of the flows' hashes are set
     uint32_t faded         # flows that went since then, with their bits left
     FlowKey* masks
     uint32_t n_masks
@@ -57,7 +57,9 @@ cdef struct Flows:
 
 # --- hashes
 
-cdef inline uint64_t hash_key(const Flows* flows, const FlowKey* key, uint32_t mask) noexcept nogil:
+cdef inline uint64_t hash_key(
+    const Flows* flows, const FlowKey* key, uint32_t mask,
+) noexcept nogil:
     """Multilinear (Lemire, Kaser, 2014): no step waits for another; the high bits are the good."""
     cdef const uint64_t* words = <const uint64_t*>key
     cdef uint64_t sum_ = mask * flows.factors[WORDS]
@@ -81,8 +83,13 @@ cdef inline uint64_t hash_masked(
 cdef inline uint32_t bucket_of(const Flows* flows, uint64_t hash_) noexcept nogil:
     return <uint32_t>((hash_ >> 32) * flows.n_buckets >> 32)
 
-cdef inline uint64_t present_bit(const Flows* flows, uint64_t hash_) noexcept nogil:
-    return (hash_ >> 32) * (<uint64_t>PRESENT_BITS * flows.n_buckets) >> 32
+cdef inline uint64_t* present_word(const Flows* flows, uint64_t hash_) noexcept nogil:
+    return &flows.present[(hash_ >> 32) * (<uint64_t>flows.n_buckets // PRESENT_SHARE) >> 32]
+
+cdef inline uint64_t present_bits(uint64_t hash_) noexcept nogil:
+    """Two of a word's bits (Bloom, 1970)."""
+    cdef uint64_t mixed = (hash_ ^ hash_ >> 29) * 0x9e3779b97f4a7c15u
+    return <uint64_t>1 << (mixed >> 58) | <uint64_t>1 << (mixed >> 52 & 63)
 
 # --- flows
 

@@ -110,8 +110,8 @@ cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
 cdef int spread(Flows* flows) except -1 nogil:
     """Twice as many buckets."""
     cdef uint32_t n_buckets = 2 * flows.n_buckets or FIRST_BUCKETS
-    cdef uint32_t words = flows.n_buckets * <uint32_t>PRESENT_BITS // 64
-    grow(<void**>&flows.present, &words, n_buckets * <uint32_t>PRESENT_BITS // 64, 8)
+    cdef uint32_t words = flows.n_buckets // PRESENT_SHARE
+    grow(<void**>&flows.present, &words, n_buckets // PRESENT_SHARE, sizeof(uint64_t))
     grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
     flows_hang(flows)
     return 0
@@ -120,7 +120,7 @@ cdef int spread(Flows* flows) except -1 nogil:
 cdef void flows_hang(Flows* flows) noexcept nogil:
     cdef uint32_t at
     memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
-    memset(flows.present, 0, <uint64_t>flows.n_buckets * PRESENT_BITS // 8)
+    memset(flows.present, 0, flows.n_buckets // PRESENT_SHARE * sizeof(uint64_t))
     flows.faded = 0
     for at in range(flows.room):
         if flows.slots[at].in_use:
@@ -130,8 +130,7 @@ cdef void flows_hang(Flows* flows) noexcept nogil:
 cdef inline void hang_in(Flows* flows, uint32_t at) noexcept nogil:
     cdef uint64_t hash_ = hash_key(flows, &flows.slots[at].key, flows.slots[at].mask)
     cdef uint32_t* bucket = &flows.buckets[bucket_of(flows, hash_)]
-    cdef uint64_t bit = present_bit(flows, hash_)
-    flows.present[bit >> 6] |= <uint64_t>1 << (bit & 63)
+    present_word(flows, hash_)[0] |= present_bits(hash_)
     flows.slots[at].next = bucket[0]
     bucket[0] = at + 1
 

@@ -3,7 +3,7 @@
 import numpy
 
 from onehop.engine.cdefs cimport NONE, uint8_t, uint32_t, uint64_t
-from onehop.engine.cover cimport flows_cover
+from onehop.engine.cover cimport flows_cover, flows_cover_many
 from onehop.engine.flows cimport (
     Flows, flows_add, flows_clear, flows_find, flows_init, flows_remove,
 )
@@ -46,16 +46,25 @@ cdef class Table:
 
     def cover(self, keys):
         cdef const uint8_t[:, ::1] given = rows(keys)
-        cdef uint64_t i, n = given.shape[0]
+        cdef uint32_t n = <uint32_t>given.shape[0]
         numbers = numpy.empty(n, numpy.uint32)
         masks = numpy.zeros((n, KEY_BYTES), numpy.uint8)
         cdef uint32_t[::1] out = numbers
         cdef uint8_t[:, ::1] consulted = masks
-        with nogil:
-            for i in range(n):
-                out[i] = flows_cover(
-                    &self.flows, <const FlowKey*>&given[i, 0], <FlowKey*>&consulted[i, 0])
+        if n:
+            with nogil:
+                flows_cover_many(&self.flows, <const FlowKey*>&given[0, 0], n, &out[0],
+                                 <FlowKey*>&consulted[0, 0])
         return numbers, masks
+
+    def cover_one(self, key):
+        cdef const uint8_t[:, ::1] given = rows(key.reshape(1, -1))
+        cdef uint32_t found
+        mask = numpy.zeros((1, KEY_BYTES), numpy.uint8)
+        cdef uint8_t[:, ::1] consulted = mask
+        found = flows_cover(
+            &self.flows, <const FlowKey*>&given[0, 0], <FlowKey*>&consulted[0, 0])
+        return found, mask[0]
 
 
 def rows(keys):

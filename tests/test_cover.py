@@ -37,6 +37,9 @@ def test_it_is_found_like_by_asking_every_flow(seed: int, masks: int) -> None:
     for packet, flow, bits_seen in zip(packets, found, consulted, strict=True):
         right = {numbers[i] for i in slow(keys, bits, packet) if left[i]}
         assert flow in right if right else flow == NOWHERE
+        alone, mask_alone = table.cover_one(packet)
+        assert alone == flow
+        assert (mask_alone == bits_seen).all()
         others = np.random.default_rng(1).integers(0, 3, (20, KEY_BYTES), np.uint8)
         alike = packet & bits_seen | others & ~bits_seen
         same, _ = table.cover(alike)
