@@ -147,7 +147,8 @@ def harsh(draw: st.DrawFn, cluster: Cluster) -> Change:
     kinds = (model.FloatingIp, model.PoolMember, model.Vip, model.Route)
     removable = [row for kind in kinds for row in world.all(kind)]
     rows = [*world.all(model.Chain), *world.all(model.SecurityGroup), *removable]
-    row = draw(st.sampled_from(sorted(rows, key=repr)))
+    watch = [row for row in rows if row.name == "watch"]
+    row = draw(st.sampled_from([*sorted(rows, key=repr), *watch * 4]))
     if isinstance(row, model.Chain):
         action = draw(st.sampled_from(("drop", "reject")))
         condition = draw(st.sampled_from(CONDITIONS))
@@ -179,8 +180,10 @@ def check(scene: Scene, choose: st.DataObject, draw: Draw) -> None:
     places = connections.fates_of(connections.whys(probes, before, after), probes, after)
     cluster.apply(change)
     alike = [n for n, o in enumerate(before.there) if is_single(o) and was[n][0] != Seen()]
-    if alike:  # one alone: where filters begin to remember, who speaks first has opened
-        n = choose.draw(st.sampled_from(alike))
+    # One alone: where filters begin to remember, who speaks first has opened.
+    told = [n for n in alike if FATES[places[n]]]
+    if alike:
+        n = choose.draw(st.sampled_from(told if told and choose.draw(st.booleans()) else alike))
         now = both_ways(cluster, stage, probes[n], after.there[n])
         said = FATES[places[n]]
         assert said in right_fates(probes[n], was[n], now), (said, change, was[n], now)
