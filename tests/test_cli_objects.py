@@ -375,3 +375,17 @@ def test_each_shell_has_a_script(shell: str) -> None:
     command = [sys.executable, "-c", CODE]
     shown = subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout
     assert f"_ONEHOP_COMPLETE=complete_{shell}" in shown
+
+
+def test_bash_completes_names(store: str) -> None:
+    """Bash itself, with the script that it is given."""
+    onehop_path = pathlib.Path(sys.executable).with_name("onehop")
+    script = """
+    eval "$(_ONEHOP_COMPLETE=source_bash onehop)"
+    COMP_WORDS=(onehop describe port v) COMP_CWORD=3
+    _onehop_completion onehop v port
+    printf '%s\\n' "${COMPREPLY[@]}"
+    """
+    env = {**os.environ, "PATH": f"{onehop_path.parent}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=env, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["vm", "vm2"], "")

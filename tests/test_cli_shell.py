@@ -23,6 +23,7 @@ ports: [{name: vm1, device: blue}, {name: vm2, device: blue}]
 routers: [{name: r}]
 routes: [{router: r, destination: 10.0.0.0/8, type: reject}]
 """
+DEADLINE_S = 60.0  # the machine may have much else to do
 PROMPT = "<ready>"  # stands for what a terminal is told before a line is read
 
 
@@ -72,7 +73,7 @@ class Terminal:
     def until(self, text: str) -> str:
         """What is shown from now until `text` stands there; blanks, which may be moves of the
         cursor, do not count."""
-        shown, deadline = "", time.monotonic() + 30
+        shown, deadline = "", time.monotonic() + DEADLINE_S
         while squeezed(text) not in squeezed(shown):
             left_s = deadline - time.monotonic()
             assert left_s > 0 and select.select([self._fd], [], [], left_s)[0], shown
@@ -91,7 +92,7 @@ class Terminal:
         return self.until(PROMPT)
 
     def ends(self) -> int:
-        code = self._process.wait(30)
+        code = self._process.wait(DEADLINE_S)
         os.close(self._fd)
         return code
 
@@ -176,11 +177,11 @@ def test_the_shell_finds_a_store_again_that_was_away(tmp_path: pathlib.Path) -> 
     remote = f"unix:{tmp_path}/store.sock"
     server.start(tmp_path, [remote])
     shell = Terminal(environment(remote, tmp_path), "shell")
-    assert "put bridge 'a'" in shell.say("create bridge a")
+    assert "put bridge 'a'" in shell.say("create bridge a --timeout 60")
     server.stop(tmp_path)
     assert "does not answer" in shell.say("get bridges --timeout 0.1")
     server.start(tmp_path, [remote])
-    assert "put bridge 'b'" in shell.say("create bridge b")
+    assert "put bridge 'b'" in shell.say("create bridge b --timeout 60")
     shell.type("\x04")
     assert shell.ends() == 0
     server.stop(tmp_path)

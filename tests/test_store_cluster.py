@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pathlib
 import select
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -56,6 +58,13 @@ class Member(NamedTuple):
 
 @pytest.fixture
 def members(tmp_path: pathlib.Path) -> Iterator[list[Member]]:
+    found = _started(tmp_path)
+    yield found
+    for member in found:
+        server.stop(member.directory)
+
+
+def _started(tmp_path: pathlib.Path) -> list[Member]:
     found = [Member(tmp_path / f"s{n}") for n in range(3)]
     cluster.create(found[0].directory, found[0].raft)
     found[0].start()
@@ -63,9 +72,7 @@ def members(tmp_path: pathlib.Path) -> Iterator[list[Member]]:
         cluster.join(member.directory, member.raft, [found[0].raft])
         member.start()
     _until(lambda: all(cluster.status(m.directory).status == "cluster member" for m in found))
-    yield found
-    for member in found:
-        server.stop(member.directory)
+    return found
 
 
 def _until(reached) -> None:  # type: ignore[no-untyped-def]
@@ -212,28 +219,39 @@ def test_a_backup_is_restored_while_the_store_runs(
         cluster.restore(remotes(members), tmp_path / "no")
 
 
-def test_a_running_cluster_gets_another_schema_and_keeps_what_it_holds(
+def test_three_running_members_get_another_schema_and_keep_what_they_hold(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    member = Member(tmp_path / "s")
     older = server.schema()
     del older["tables"]["Bridge"]["columns"]["shared"]
     older["cksum"] = "1 1"
     with monkeypatch.context() as patched:
         patched.setattr(server, "schema", lambda: older)
-        cluster.create(member.directory, member.raft)
-    member.start()
+        members = _started(tmp_path)
     try:
-        row = '[["onehop",{"op":"insert","table":"Bridge","row":{"name":"b","tunnel_key":7}}]'
-        server.run_program("ovsdb-client", "transact", member.remote, row.replace('[["', '["'))
-        assert cluster.upgrade(member.remote)
-        assert not cluster.upgrade(member.remote)
-        store = opened(member.remote)
+        row = '["onehop",{"op":"insert","table":"Bridge","row":{"name":"b","tunnel_key":7}}]'
+        leader = _leader(members)
+        server.run_program("ovsdb-client", "transact", leader.remote, row)
+        assert cluster.upgrade(remotes(members))
+        assert not cluster.upgrade(remotes(members))
+        for member in members:  # whichever is asked
+            _until(lambda member=member: "shared" in _columns_at(member, "Bridge"))
+        leader.kill()
+        store = opened(remotes([member for member in members if member is not leader]))
         store.until_connected(DEADLINE_S)
         (bridge,) = store.topology().bridges
         assert msgspec.structs.astuple(bridge)[:3] == ("b", False, 7)
+        store.change(objects.create_decision([Bridge(name="c", shared=True)]), DEADLINE_S)
     finally:
-        server.stop(member.directory)
+        for member in members:
+            server.stop(member.directory)
+
+
+def _columns_at(member: Member, table: str) -> dict:
+    """The columns of a table, as this member has them."""
+    command = [server.find_program("ovsdb-client"), "--no-leader-only", "get-schema"]
+    told = subprocess.run([*command, member.remote, "onehop"], check=True, capture_output=True)
+    return json.loads(told.stdout)["tables"][table]["columns"]
 
 
 def test_a_member_that_joins_begins_with_nothing(tmp_path: pathlib.Path) -> None:
