@@ -3,7 +3,7 @@
 Open vSwitch in userspace reads its ports from packet sockets, whose buffers have the kernel's
 default size: 208 KiB hold about a dozen jumbo frames, so whenever one of many switches on few
 cores waits for 4 ms, a full uplink loses packets behind the shaper, and BFD's with them.  While a
-lab is up the default is ROOM_BYTES (60 ms of an uplink of 300 Mb/s); afterwards it is as before.
+lab is up the default is ROOM_BYTES (over 60 ms of a full uplink); afterwards it is as before.
 
 1. The kernel has one default for all namespaces, so this is the only thing that the lab changes
    outside of its own.

@@ -26,7 +26,7 @@ app = typer.Typer(
 
 Computes = Annotated[int | None, typer.Option(help="Compute nodes, each with a machine. [8]")]
 Gateways = Annotated[int | None, typer.Option(help="Gateway nodes, each with an uplink. [3]")]
-UplinkMbit = Annotated[int | None, typer.Option(help="Rate of each uplink, Mb/s. [300 or 1000]")]
+UplinkMbit = Annotated[int | None, typer.Option(help="Rate of each uplink, Mb/s. [250 or 1000]")]
 Mtu = Annotated[int | None, typer.Option(help="MTU of the machines. [8900]")]
 File = Annotated[pathlib.Path | None, typer.Option(help="Run this topology, not the lab's own.")]
 Stores = Annotated[

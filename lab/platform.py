@@ -13,10 +13,10 @@ import msgspec
 from onehop.controller.cli.output import InputError
 from onehop.lab.state import LabError, Options, Platform
 
-# Userspace forwarding shares the cores with everything else: three such uplinks leave half of
-# two cores free, which the failure detectors need. The kernel's datapath carries 1 Gb/s each.
+# Userspace forwarding shares the cores with everything else: three such uplinks leave room on
+# two cores, which the failure detectors need. The kernel's datapath carries 1 Gb/s each.
 DEFAULTS = {
-    "netdev": {"uplink_mbit": 300, "mtu": 8900},
+    "netdev": {"uplink_mbit": 250, "mtu": 8900},
     "system": {"uplink_mbit": 1000, "mtu": 8900},
 }
 TOOLS = {

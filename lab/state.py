@@ -36,7 +36,7 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     computes: int = 8
     gateways: int = 3
-    uplink_mbit: Annotated[int, Meta(ge=1, le=100_000)] = 300
+    uplink_mbit: Annotated[int, Meta(ge=1, le=100_000)] = 250
     # Of the machines; the underlay's is 100 bytes more. At least what IPv6 asks for (RFC 8200).
     mtu: Annotated[int, Meta(ge=1280, le=9400)] = 8900
     file: str | None = None  # a topology of the user's own
