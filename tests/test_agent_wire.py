@@ -71,6 +71,19 @@ def test_every_message_is_answered_once_and_in_order(ends):
     assert echo.reads < 2000
 
 
+def test_answers_do_not_wait_for_the_loop_that_writes():
+    ours, theirs = socket.socketpair()
+    echo = Echo(theirs)
+    thread = threading.Thread(target=echo._recv_loop)
+    thread.start()
+    with ours:
+        ours.settimeout(10)
+        ours.sendall(message(1) + message(2))
+        assert read(ours, 16) == message(1) + message(2)
+    thread.join(10)
+    assert not thread.is_alive()
+
+
 def test_longest_message_passes(ends):
     sock, _, _ = ends
     sock.sendall(message(1, 65535) * 3)

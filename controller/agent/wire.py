@@ -4,6 +4,8 @@
 expects `socket` beside it, and works with green sockets as well as with real threads.
 
 1. `send` never waits and keeps the order of its calls: what was decided first is written first.
+   What answers a read is written right after it, without the other loop; that one writes what the
+   socket does not take at once, and what nobody asked for.
 2. While more than `OUTBOX_BYTES` wait to be written, nothing is read: a switch that does not
    take its answers gets no more of them.
 3. After each read others have their turn.
@@ -33,6 +35,8 @@ class BulkSocket:
         self._written = threading.Event()  # the outbox has room
         self._waiting = threading.Event()  # the outbox has content, or the end has come
         self._written.set()
+        self._turn = threading.Lock()  # to write
+        self._taking = False  # what is sent now is written after it
         self._ended = False
         self._last = False  # the outbox is the last that is written
 
@@ -46,7 +50,8 @@ class BulkSocket:
             return False
         self._outbox += data
         self._last = close_socket
-        self._waiting.set()
+        if not self._taking:
+            self._waiting.set()
         if len(self._outbox) > OUTBOX_BYTES:
             self._written.clear()
         return True
@@ -81,17 +86,41 @@ class BulkSocket:
             if not count:
                 return
             filled += count
-            taken = self.take(view[:filled])
+            taken = self._answer(view[:filled])
             view[: filled - taken] = view[taken:filled]
             filled -= taken
             time.sleep(0)
+
+    def _answer(self, data: memoryview) -> int:
+        self._taking = True
+        try:
+            return self.take(data)
+        finally:
+            self._taking = False
+            self._write_at_once()
+
+    def _write_at_once(self) -> None:
+        if self._outbox and self._turn.acquire(blocking=False):
+            bare = getattr(self.socket, "fd", self.socket)  # green ones wait whatever the flags
+            data, self._outbox = self._outbox, bytearray()
+            try:
+                written = bare.send(data, socket.MSG_DONTWAIT)
+            except OSError:  # full, or broken: the other loop will see
+                written = 0
+            self._outbox = data[written:] + self._outbox
+            self._turn.release()
+        if self._outbox or self._last:
+            self._waiting.set()
+        else:
+            self._written.set()
 
     def _send_loop(self) -> None:
         try:
             while not self._ended:
                 self._waiting.wait()
                 self._waiting.clear()
-                self._write_out()
+                with self._turn:
+                    self._write_out()
         except OSError as error:
             log.info("writing to the switch: %s", error)
         finally:
