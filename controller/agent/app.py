@@ -7,6 +7,7 @@ replaced by the bulk socket; messages that the core does not take go Ryu's usual
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 from typing import Any
@@ -66,6 +67,8 @@ class Agent(app_manager.RyuApp):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for handler in logging.getLogger().handlers:  # Ryu's say no time
+            handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         global runtime
         runtime = self.runtime = Runtime(_settings())
         _listen(self.runtime.settings)

@@ -225,13 +225,15 @@ class Core:
                 self._greet([resource.host])
                 self.monitoring.owners.heard(resource.host, now_ns)
         kinds = {r.KIND for r in step.put} | {kind for kind, _ in step.remove}
-        if not self.synced or kinds & (STATED_KINDS | {MonitorOwner.KIND}):
+        restated = not self.synced or bool(kinds & (STATED_KINDS | {MonitorOwner.KIND}))
+        if restated:
             self.synced = True
             self._learn(self.monitoring.restate(self.snapshot), now_ns)
             self._restate()
             self.leases.restate(self.snapshot)
             self._publish_routes(now_ns)
-        self._settle(now_ns)
+        if restated or PortStatus.KIND in kinds:  # heartbeats come from every host all the time
+            self._settle(now_ns)
         if kinds & {MonitorOwner.KIND, MemberStatus.KIND, *STATED_KINDS}:
             self._publish_members(now_ns)
 

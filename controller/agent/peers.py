@@ -4,7 +4,8 @@ It must not know what a state message says, nor Ryu.
 
 1. Nothing waits but `turn`, which belongs to one thread; `send` writes what the socket takes at
    once, so that state leaves before the packet that made it, and leaves the rest to `turn`.
-2. Sockets are opened and closed in `turn` only: whoever waits for one is never surprised.
+2. Sockets are opened and closed in `turn` only.  One epoll knows them all, so that a turn costs
+   what has happened and not what there is: a host has as many connections as two of every peer.
 3. A peer that is slow, gone, or somebody else costs its own queue and nothing more.
 4. What has come is told before whoever calls `hear` goes on: state, before packets it is about.
 """
@@ -38,6 +39,7 @@ from onehop.controller.agent.peer_tls import Contexts, Tunnel
 from onehop.controller.agent.peer_wire import READ_BYTES, Wire, open_socket, prepare
 
 RETRY_NS = (100_000_000, 2_000_000_000)  # after the first failure, at most
+TICK_NS = 200_000_000
 STRANGERS = 64  # connections that have proven nothing yet
 
 # What asks without waiting: eventlet hides it where it has patched the standard library.
@@ -79,8 +81,10 @@ class Peers:
         self._wanted: dict[str, str] = {}
         self._peers: dict[str, _Peer] = {}
         self._accepted: list[Wire] = []
-        self._heard_by: dict[int, Wire] = {}  # the same, by the number that epoll knows
+        self._wires: dict[int, Wire] = {}  # these and the peers', by the number that epoll knows
         self._epoll = SELECT.epoll()
+        self._behind: set[int] = set()  # of these, whose sockets have still to take something
+        self._tick_ns = 0
         self._server: socket.socket | None = None
         self._server_ns = 0
         self._complaint = ""  # why nobody can connect
@@ -88,6 +92,7 @@ class Peers:
         self._waker, self._woken = socket.socketpair()
         self._waker.setblocking(False)
         self._woken.setblocking(False)
+        self._epoll.register(self._woken, SELECT.EPOLLIN)
 
     def reconcile(self, address: str, peers: Mapping[str, str]) -> None:
         """This host has the tunnel address `address`, and these are the others' (by host)."""
@@ -126,30 +131,28 @@ class Peers:
 
     def hear(self) -> None:
         """Take in what the peers have said so far."""
-        ready = self._epoll.poll(0)
-        if ready:
-            now_ns = time.monotonic_ns()
-            for number, _ in ready:
-                wire = self._heard_by[number]
-                self._readable(wire.sock, wire, now_ns)
+        now_ns = time.monotonic_ns()
+        for number, happened in self._epoll.poll(0):
+            wire = self._wires.get(number)
+            if wire and isinstance(wire.end, Accepter) and happened & SELECT.EPOLLIN:
+                self._readable(wire, now_ns)
+                self._await(wire)
 
     def turn(self, timeout_s: float) -> None:
         """Wait for something to do, and do it."""
         self._adjust(time.monotonic_ns())
-        reads, writes = self._interests()
-        ready, writable, _ = select.select(list(reads), list(writes), [], self._pause_s(timeout_s))
+        select.select([self._epoll], [], [], min(timeout_s, TICK_NS / 1e9))
         now_ns = time.monotonic_ns()
-        # eventlet's select may answer late, with sockets of an earlier call: these mean nothing.
-        for sock in reads.keys() & ready:
-            self._readable(sock, reads[sock], now_ns)
-        for sock in writes.keys() & writable:
-            self._writable(writes[sock])
-        self._tick(now_ns)
+        for number, happened in self._epoll.poll(0):
+            self._happened(number, happened, now_ns)
+        if now_ns >= self._tick_ns:
+            self._tick_ns = now_ns + TICK_NS
+            self._tick(now_ns)
 
     def close(self) -> None:
         """Hang up on everybody."""
-        for wire in [*self._accepted, *(p.wire for p in self._peers.values() if p.wire)]:
-            wire.sock.close()
+        for wire in list(self._wires.values()):
+            self._close(wire)
         for sock in (self._server, self._waker, self._woken):
             if sock:
                 sock.close()
@@ -164,8 +167,7 @@ class Peers:
         peer.opener.pull()
         if not behind:
             peer.wire.write()
-        if peer.wire.is_behind or peer.wire.broken:
-            self._wake()
+            self._await(peer.wire)
 
     def _wake(self) -> None:
         try:
@@ -196,7 +198,7 @@ class Peers:
         peer = self._peers.pop(host)
         self._old.update(peer.outbox.counters)
         if peer.wire:
-            peer.wire.sock.close()
+            self._close(peer.wire)
         for wire in [w for w in self._accepted if w.end.peer == host]:
             self._drop(wire)
 
@@ -205,6 +207,7 @@ class Peers:
         peer.opener = Opener(self._me, host, peer.outbox, os.urandom(NONCE_BYTES), now_ns)
         tunnel = Tunnel(self._tls.opener, accepts=False) if self._tls else None
         peer.wire, peer.connecting = Wire(sock, peer.opener, tunnel), True
+        self._open(peer.wire)
         try:
             sock.bind((self._address, 0))
             sock.connect((peer.address, self._port))
@@ -216,7 +219,7 @@ class Peers:
     def _hang_up(self, host: str, why: str, now_ns: int) -> None:
         peer = self._peers[host]
         if peer.wire:
-            peer.wire.sock.close()
+            self._close(peer.wire)
         if peer.opener and peer.opener.established:
             peer.pause_ns, peer.said = RETRY_NS[0], ""
         peer.wire = peer.opener = None
@@ -230,6 +233,7 @@ class Peers:
     def _listen(self, now_ns: int) -> None:
         stale = self._server and self._server.getsockname()[0] != self._address
         if self._server and stale:
+            self._epoll.unregister(self._server)
             self._server.close()
             self._server = None
         if self._server or not self._address or now_ns < self._server_ns:
@@ -244,6 +248,7 @@ class Peers:
             self._not_listening(f"{self._address} port {self._port}: {error.strerror}", now_ns)
         else:
             self._server, self._complaint = sock, ""
+            self._epoll.register(sock, SELECT.EPOLLIN)
 
     def _not_listening(self, why: str, now_ns: int) -> None:
         self._server_ns = now_ns + RETRY_NS[1]
@@ -251,33 +256,56 @@ class Peers:
             self._complaint = why
             log.error("state channel: %s", why)
 
-    def _pause_s(self, most_s: float) -> float:
-        waiting = not self._server or any(not peer.wire for peer in self._peers.values())
-        return min(most_s, RETRY_NS[0] / 1e9) if waiting else most_s
-
     # What has happened
 
-    def _interests(self) -> tuple[dict[socket.socket, object], dict[socket.socket, Wire]]:
-        reads: dict[socket.socket, object] = {self._woken: None}
-        if self._server:
-            reads[self._server] = None
-        dialled = [p.wire for p in self._peers.values() if p.wire]
-        wires = [*dialled, *self._accepted]
-        reads |= {w.sock: w for w in wires}
-        connecting = {p.wire for p in self._peers.values() if p.connecting}
-        return reads, {w.sock: w for w in wires if w.is_behind or w in connecting}
+    def _open(self, wire: Wire) -> None:
+        number = wire.sock.fileno()
+        self._wires[number] = wire
+        self._behind.add(number)
+        self._epoll.register(number, SELECT.EPOLLIN | SELECT.EPOLLOUT)
 
-    def _readable(self, sock: socket.socket, wire: object, now_ns: int) -> None:
-        if sock is self._woken:
+    def _close(self, wire: Wire) -> None:
+        number = wire.sock.fileno()
+        del self._wires[number]
+        self._behind.discard(number)
+        self._epoll.unregister(number)
+        wire.sock.close()
+
+    def _await(self, wire: Wire) -> None:
+        """Be told when the socket takes more, where it has to."""
+        number, behind = wire.sock.fileno(), wire.is_behind
+        if behind is not (number in self._behind):
+            self._behind ^= {number}
+            self._epoll.modify(number, SELECT.EPOLLIN | (SELECT.EPOLLOUT if behind else 0))
+
+    def _happened(self, number: int, happened: int, now_ns: int) -> None:
+        wire = self._wires.get(number)
+        if number == self._woken.fileno():
             self._woken.recv(READ_BYTES)
-        elif sock is self._server:
+        elif self._server and number == self._server.fileno():
             self._accept(now_ns)
-        elif isinstance(wire, Wire):
-            data = wire.read()
-            try:
-                self._heard(wire, data, now_ns)
-            except ChannelError as error:
-                wire.broken = str(error)
+        elif wire:
+            if happened & SELECT.EPOLLOUT:
+                self._writable(wire)
+            if happened & ~SELECT.EPOLLOUT and not wire.broken:
+                self._readable(wire, now_ns)
+            self._check(wire, now_ns)
+
+    def _check(self, wire: Wire, now_ns: int) -> None:
+        """Hang up what is of no use any more."""
+        if not wire.broken:
+            self._await(wire)
+        elif isinstance(wire.end, Opener):
+            self._hang_up(wire.end.peer, wire.broken, now_ns)
+        else:
+            self._drop(wire)
+
+    def _readable(self, wire: Wire, now_ns: int) -> None:
+        data = wire.read()
+        try:
+            self._heard(wire, data, now_ns)
+        except ChannelError as error:
+            wire.broken = str(error)
 
     def _heard(self, wire: Wire, data: bytes, now_ns: int) -> None:
         if data and isinstance(wire.end, Opener):
@@ -339,8 +367,7 @@ class Peers:
         tunnel = Tunnel(self._tls.accepter, accepts=True) if self._tls else None
         wire = Wire(sock, end, tunnel)
         self._accepted.append(wire)
-        self._heard_by[sock.fileno()] = wire
-        self._epoll.register(sock.fileno(), SELECT.EPOLLIN)
+        self._open(wire)
 
     def _inbox(self, host: str) -> Inbox | None:
         peer = self._peers.get(host)
@@ -355,21 +382,14 @@ class Peers:
         wire.write()
 
     def _tick(self, now_ns: int) -> None:
-        for wire in list(self._accepted):
+        for wire in list(self._wires.values()):
             wire.tick(now_ns)
-            if wire.broken:
-                self._drop(wire)
-        for host, peer in self._peers.items():
-            if peer.wire:
-                peer.wire.tick(now_ns)
-                if peer.wire.broken:
-                    self._hang_up(host, peer.wire.broken, now_ns)
+            wire.write()
+            self._check(wire, now_ns)
 
     def _drop(self, wire: Wire) -> None:
         if not wire.end.peer:
             self._old["state_connections_refused"] += 1
             log.info("state channel: refused a connection: %s", wire.broken)
-        self._epoll.unregister(wire.sock.fileno())
-        del self._heard_by[wire.sock.fileno()]
-        wire.sock.close()
+        self._close(wire)
         self._accepted.remove(wire)
