@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pathlib
 import time
@@ -26,6 +27,7 @@ from onehop.lab.gateways import How
 from onehop.lab.lab import Lab
 from onehop.lab.results import Result
 from onehop.lab.screen import Screen
+from onehop.lab.state import LabError
 from onehop.lab.traffic import LoadDirection
 
 JsonFile = Annotated[
@@ -99,7 +101,7 @@ def demo_command(
 @contextmanager
 def a_lab(given: dict[str, Any], needed: dict[str, Any]) -> Iterator[Lab]:
     """The lab that is up, or one of our own, which has what is needed."""
-    if state.load(state.home()) is None:
+    if not up.held(state.home()):
         with own_lab(given | needed) as lab:
             yield lab
         return
@@ -124,10 +126,21 @@ def own_lab(given: dict[str, Any]) -> Iterator[Lab]:
 def play(lab: Lab, name: str, **options: Any) -> Result:
     """Run a scenario with live progress, and print what it found."""
     title = {"failover": f"failover: {options.get('how', 'kill')}"}.get(name, name)
-    with Screen(title, lab.state.options.uplink_mbit) as screen:
+    with _alone(lab), Screen(title, lab.state.options.uplink_mbit) as screen:
         result = _scenario(name)(lab, screen, **_taken(name, options))
     show(result)
     return result
+
+
+@contextmanager
+def _alone(lab: Lab) -> Iterator[None]:
+    """Two scenarios would measure each other."""
+    with (lab.directory / "scenario.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LabError("a scenario runs in this lab already: wait until it ends") from None
+        yield
 
 
 def _scenario(name: str) -> Callable[..., Result]:

@@ -59,12 +59,16 @@ def up(
 
 
 def claim() -> pathlib.Path:
-    """Make the lab's directory, or say who has it."""
+    """Make the lab's directory, over the remains of a crash too, or say who has it."""
     directory = state.home()
+    if directory.exists() and not (held(directory) or _being_made(directory)):
+        down()
     try:
         directory.mkdir(parents=True)
     except FileExistsError:
         raise LabError(refusal(directory)) from None
+    maker = (os.getpid(), processes.started(os.getpid()))
+    (directory / "maker.json").write_bytes(msgspec.json.encode(maker))
     made = [path for path in MOUNT_POINTS if not os.path.isdir(path)]
     (directory / "made.json").write_bytes(msgspec.json.encode(made))
     _make_token(directory / PEER_TOKEN)
@@ -78,10 +82,25 @@ def _make_token(path: pathlib.Path) -> None:
 
 
 def refusal(directory: pathlib.Path) -> str:
-    found = state.load(directory)
-    if found and processes.alive(found.holder_pid, found.holder_started):
+    if held(directory):
         return "a lab is already up: `onehop lab status` shows it, `onehop lab down` ends it"
-    return f"{directory} is there from a lab that is not up: `onehop lab down` clears it"
+    return "a lab is being brought up: wait for it, or end it with `onehop lab down`"
+
+
+def held(directory: pathlib.Path) -> bool:
+    """Whether a lab lives in `directory`."""
+    found = state.load(directory)
+    return bool(found and processes.alive(found.holder_pid, found.holder_started))
+
+
+def _being_made(directory: pathlib.Path) -> bool:
+    try:
+        maker = (directory / "maker.json").read_bytes()
+        return processes.alive(*msgspec.json.decode(maker, type=tuple[int, int]))
+    except FileNotFoundError:  # a moment after it was claimed, or from before there was a maker
+        return not (directory / "made.json").exists()
+    except msgspec.MsgspecError:
+        return False
 
 
 def topology_of(options: Options) -> model.Topology:

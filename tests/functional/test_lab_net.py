@@ -144,6 +144,19 @@ def test_a_command_that_fails_says_where_and_why(lab: Lab) -> None:
         lab.node("vm9")
 
 
+def test_a_lab_comes_up_over_the_remains_of_a_crash(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ONEHOP_LAB_DIR", str(tmp_path / "crashed"))
+    directory = up.claim()
+    with pytest.raises(LabError, match="being brought up"):
+        up.claim()
+    (directory / "maker.json").write_text("[1, 0]")  # no process began then
+    (directory / "left").touch()
+    assert not (up.claim() / "left").exists()
+    up.down()
+
+
 @pytest.mark.parametrize("crash", [signal.SIGKILL, None])
 def test_down_leaves_nothing_also_after_a_crash(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, crash: signal.Signals | None
