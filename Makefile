@@ -21,7 +21,7 @@ $(VENV)/.installed: requirements.lock build-constraints.txt | packages
 	@command -v $(UV) > /dev/null || { python3 -m venv build/uv && build/uv/bin/pip install --quiet uv; } \
 	  || { echo "uv is missing and pip could not install it: is the package index reachable?"; exit 1; }
 	@test -x $(BIN)/python || $(UV) venv --quiet $(VENV)
-	$(UV) pip sync --quiet --python $(VENV) --build-constraints build-constraints.txt requirements.lock
+	$(UV) pip sync --quiet --compile-bytecode --python $(VENV) --build-constraints build-constraints.txt requirements.lock
 	@touch $@
 
 $(VENV)/.linked: $(VENV)/.installed setup.py pyproject.toml
@@ -33,6 +33,8 @@ $(VENV)/.built: $(VENV)/.linked $(SOURCES)
 	@touch $@
 
 setup: packages $(VENV)/.built  ## packages, virtual environment in .venv, Cython build
+	@# A lab is dozens of processes: where Python may not keep what it compiled, each would compile.
+	@$(BIN)/python -m compileall -q controller engine lab
 
 lab: setup  ## eight machines, three gateways: scaling and failover, with real packets
 	$(BIN)/onehop lab demo
