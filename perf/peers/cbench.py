@@ -21,6 +21,7 @@ from typing import NamedTuple
 HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 2, 3, 5, 6
 PACKET_OUT, FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST = 13, 14, 18, 19, 20
 BARRIER_REPLY, PORT_DESC = 21, 13
+Running = contextlib.AbstractContextManager[int]
 UNDER_WAY = 2000
 START_S, ANSWER_S = 60.0, 120.0
 RYU_MANAGER = pathlib.Path(sys.executable).with_name("ryu-manager")
@@ -149,20 +150,20 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-@contextlib.contextmanager
-def controller(app: str, port: int, *, inside: str = "", **environment: str) -> Iterator[int]:
+def controller(app: str, port: int, *, inside: str = "", **environment: str) -> Running:
     """`ryu-manager` with an application, listening, inside a network namespace; its process."""
+    command = [str(RYU_MANAGER), "--ofp-listen-host", "127.0.0.1",
+               "--ofp-tcp-listen-port", str(port), app]  # fmt: skip
+    return started(command, inside=inside, **environment)
+
+
+@contextlib.contextmanager
+def started(command: Sequence[str], *, inside: str = "", **environment: str) -> Iterator[int]:
+    """A process that finds what is here, inside a network namespace; its number."""
     path = os.pathsep.join(str(p) for p in (HERE, HERE.parent, HERE.parents[1] / "tests"))
-    command = [
-        *(["nsenter", f"--net=/run/netns/{inside}"] if inside else []),
-        str(RYU_MANAGER),
-        "--ofp-listen-host",
-        "127.0.0.1",
-        "--ofp-tcp-listen-port",
-        str(port),
-    ]
     process = subprocess.Popen(
-        [*command, app], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        [*(["nsenter", f"--net=/run/netns/{inside}"] if inside else []), *command],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         env={**os.environ, "PYTHONPATH": path, **environment},
     )  # fmt: skip
     try:

@@ -17,17 +17,25 @@ import ctypes
 import os
 import pathlib
 import socket
+import struct
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import cbench
+import frames
 import workloads
 from functional.nodes import Net, Node, link
+from networks import udp
 
 from onehop.controller.agent import namespaces
 
 BATCH = 32  # frames of one system call
+PORT = 6653
+PROBES = 900_000, 100  # connections that ask whether the controller answers
+ENTRIES = 1 << 22  # of the agent's table of connections
+HERE = pathlib.Path(__file__).parent
 QUIET_S = 1.0  # nothing comes any more
 TUNNEL = "onehop-vx"
 VXLAN_PORT = 4789
@@ -89,10 +97,10 @@ class Bed:
                 self.host.run("ping", "-c", "1", "-W", "1", address)
 
     @contextlib.contextmanager
-    def controlled(self, app: str, **environment: str) -> Iterator[int]:
-        """A controller that the switch is connected to; its process."""
-        with cbench.controller(app, 6653, inside=self.host.name, **environment) as pid:
-            self.ovs.vsctl("set-controller", "br-int", "tcp:127.0.0.1:6653", "--", "set",
+    def controlled(self, controller: cbench.Running) -> Iterator[int]:
+        """The switch connected to a controller; its process."""
+        with controller as pid:
+            self.ovs.vsctl("set-controller", "br-int", f"tcp:127.0.0.1:{PORT}", "--", "set",
                            "controller", "br-int", "connection_mode=out-of-band",
                            "max_backoff=1000", "inactivity_probe=60000")  # fmt: skip
             try:
@@ -102,6 +110,27 @@ class Bed:
             finally:
                 self.ovs.vsctl("del-controller", "br-int")
                 self.ovs.ofctl("del-flows", "br-int")
+
+    @contextlib.contextmanager
+    def agent(self, ready: Iterable[tuple[int, int]] = ()) -> Iterator[int]:
+        """The agent, answering; or one that has `ready` answers to connections (first, count)."""
+        words = [f"{first}:{count}" for first, count in (*ready, PROBES)]
+        peer = [sys.executable, str(HERE / "ready_bytes.py"), str(PORT), *words]
+        settings = {"ONEHOP_HOST": "h1", "ONEHOP_LISTEN": f"127.0.0.1:{PORT}",
+                    "ONEHOP_STATE_ENTRIES": str(ENTRIES)}  # fmt: skip
+        inside = self.host.name
+        with self.controlled(
+            cbench.started(peer, inside=inside) if ready
+            else cbench.controller("agent_app", PORT, inside=inside, **settings)
+        ) as pid:  # fmt: skip
+            probes, end = connections(PROBES[1], PROBES[0]), time.monotonic() + 30
+            while True:  # it answers, and the tunnels know their next hops
+                before = self.arrived()
+                self.send([next(probes) for _ in range(4)], 1000)
+                if self.settled(before, 4) == 4:
+                    break
+                assert time.monotonic() < end, "the controller does not come to life"
+            yield pid
 
     def arrived(self, device: str = "eth0", node: Node | None = None) -> int:
         """Packets that a device has received so far."""
@@ -140,6 +169,27 @@ class Bed:
                 found, since = now, time.monotonic()
             time.sleep(0.02)
         return found
+
+
+def connections(count: int, first: int = 0) -> Iterator[tuple[int, bytes]]:
+    """The first packets of so many connections of all machines: `BATCH` of one, then the next."""
+    resources = workloads.keyed(workloads.stateful(workloads.MACHINES))
+    gateway = workloads.gateway_mac(resources)
+    made = {
+        machine: bytearray(
+            frames.ip_frame(gateway, workloads.mac(machine),
+                            udp(workloads.address(0, machine), "198.51.100.0")).encode()
+        )
+        for machine in range(1, workloads.MACHINES + 1)
+    }  # fmt: skip
+    for n in range(first, first + count):
+        machine = 1 + n // BATCH % workloads.MACHINES
+        frame = made[machine]
+        frame[33] = 1 + n % 200
+        frame[34:36] = struct.pack("!H", 1024 + n // 200 % 64_000)
+        frame[24:26] = frame[40:42] = b"\0\0"
+        frame[24:26] = frames.checksum(frame[14:34]).to_bytes(2, "big")
+        yield machine, bytes(frame)
 
 
 SIZE = ctypes.sizeof(Message)
