@@ -16,10 +16,30 @@ import msgspec
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import ovs.json
-    from ovs.db.idl import Idl, Row, SchemaHelper, Transaction
+    from ovs.db.data import Datum
+    from ovs.db.idl import (
+        ROW_CREATE,
+        ColumnDefaultDict,
+        Idl,
+        Notice,
+        Row,
+        SchemaHelper,
+        Transaction,
+    )
     from ovs.poller import Poller
 
-__all__ = ["Idl", "Parser", "Poller", "Row", "SchemaHelper", "Transaction"]
+__all__ = [
+    "ROW_CREATE",
+    "ColumnDefaultDict",
+    "Datum",
+    "Idl",
+    "Notice",
+    "Parser",
+    "Poller",
+    "Row",
+    "SchemaHelper",
+    "Transaction",
+]
 
 # A whole string, or what opens or closes an object or a list, or the start of a string whose end
 # has not come yet.

@@ -514,6 +514,18 @@ def test_without_a_server_an_application_ends_with_an_error(tmp_path: pathlib.Pa
         opened(f"unix:{tmp_path}/none.sock").apply(TOPOLOGY, timeout_s=0.1)
 
 
+def test_a_lost_connection_is_noticed_by_the_first_look(tmp_path: pathlib.Path) -> None:
+    remote = f"unix:{tmp_path}/store.sock"
+    server.start(tmp_path, [remote])
+    store = opened(remote)
+    server.stop(tmp_path)
+    with pytest.raises(StoreError, match="does not answer"):  # not what it held before
+        store.until_connected(0.05)
+    server.start(tmp_path, [remote])
+    store.until_connected(DEADLINE_S)
+    server.stop(tmp_path)
+
+
 def test_a_second_server_over_the_same_files_is_refused(
     directory: pathlib.Path, remote: str
 ) -> None:

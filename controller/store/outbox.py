@@ -92,7 +92,7 @@ class Outbox:
             self._delete(row, word)
             return
         try:
-            values = row_values(word.resource, self._replica.find)
+            values = row_values(word.resource, self._replica.uuid_of)
         except LookupError as error:
             log.info("%s %r is dropped: %s", *ident, error)
             return
@@ -104,7 +104,7 @@ class Outbox:
             return
         else:
             row.verify("name")  # or an update of a row that is gone would vanish in silence
-            if word.resource.LEASED and [row.host] != values.pop("host"):
+            if word.resource.LEASED and ["uuid", str(row.host.uuid)] != values.pop("host"):
                 log.info("%s %r is dropped: %r has it", *ident, row.host.name)
                 return
         write_row(row, values)

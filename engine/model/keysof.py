@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from onehop.engine.model.monitors import NETWORKS
@@ -23,7 +24,7 @@ from onehop.engine.model.resources import (
     Route,
     Vip,
 )
-from onehop.engine.model.texts import read_address, read_interface, read_prefix
+from onehop.engine.model.texts import TEXTS, read_address, read_interface, read_prefix
 from onehop.engine.model.values import references
 
 Key = tuple[Hashable, ...]
@@ -48,12 +49,10 @@ def _bridge(bridge: Bridge) -> Keys:
 
 
 def _port(port: Port) -> Keys:
-    networks = [read_interface(text).network for text in port.addresses]
-    if any(one.version == taken.version and one.overlaps(taken)
-           for one in networks for taken in NETWORKS):  # fmt: skip
+    if any(_is_among_monitors(text) for text in port.addresses):
         yield "among monitors", port.device
     for text in port.addresses:
-        packed = read_interface(text).ip.packed
+        packed = packed_interface(text)
         yield "address", packed
         yield "address on", port.device, packed
     if port.mac is not None:
@@ -63,6 +62,19 @@ def _port(port: Port) -> Keys:
     if port.mtu is not None:
         yield "mtu", port.mtu
     yield from _tunnel_key(port)
+
+
+@lru_cache(TEXTS)
+def packed_interface(text: str) -> bytes:
+    """The address that a text like 10.0.0.5/24 begins with, as bytes."""
+    return read_interface(text).ip.packed
+
+
+@lru_cache(TEXTS)
+def _is_among_monitors(text: str) -> bool:
+    """Whether the subnet of such a text has addresses of monitors."""
+    network = read_interface(text).network
+    return any(network.version == n.version and network.overlaps(n) for n in NETWORKS)
 
 
 def _tunnel_key(resource: Bridge | Port) -> Keys:

@@ -18,7 +18,7 @@ from typing import Any
 from onehop.engine.limits import MAX_LIMITS
 from onehop.engine.model.domains import Domains, Skeleton
 from onehop.engine.model.index import Ident, Index
-from onehop.engine.model.keysof import keys_of, snat_ranges
+from onehop.engine.model.keysof import keys_of, packed_interface, snat_ranges
 from onehop.engine.model.resources import (
     BgpNetwork,
     BgpPeer,
@@ -34,7 +34,7 @@ from onehop.engine.model.resources import (
     Subnet,
     Vip,
 )
-from onehop.engine.model.texts import read_address, read_interface
+from onehop.engine.model.texts import read_address
 
 DEVICES = ("bridge", "router")
 FILTERS = ("inbound_filter", "outbound_filter")
@@ -103,8 +103,7 @@ class Nearby:
                 yield from self._index.users(("bridge", bridge), "port", "subnet")
         for bridge in domain.bridges:
             for text in port.addresses:
-                packed = read_interface(text).ip.packed
-                yield from self._index.having("address on", bridge, packed)
+                yield from self._index.having("address on", bridge, packed_interface(text))
             if port.mac is not None:
                 yield from self._index.having("mac on", bridge, port.mac.lower())
 
@@ -178,9 +177,7 @@ class Nearby:
                 continue
             for device in {port.device, *self._domains.of_port(port).devices}:
                 for text in port.addresses:
-                    yield from self._index.having(
-                        "virtual", device, read_interface(text).ip.packed
-                    )
+                    yield from self._index.having("virtual", device, packed_interface(text))
 
     LOOKS: dict[type[Resource], Callable[[Nearby, Any, Any], Idents]] = {
         Port: _port, Router: _router, Chain: _chain, Vip: _vip, Subnet: _subnet, Pool: _pool,

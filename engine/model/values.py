@@ -45,11 +45,7 @@ class Field(NamedTuple):
     shared: tuple[str, ...]  # of the kinds that it may name, those whose sharing counts
     operators: bool  # no tenant states it, so it may name what anybody has
     choices: tuple[str, ...]  # of a Literal
-
-    @property
-    def part(self) -> type[Part] | None:
-        """What the field holds several of, where that has fields of its own."""
-        return self.base if issubclass(self.base, Part) else None
+    part: type[Part] | None  # what the field holds several of, where that has fields of its own
 
 
 @cache
@@ -78,10 +74,11 @@ def _read_annotation(name: str, annotation: Any, *, required: bool) -> Field:
             many, inner = True, args[0]
         else:
             break
+    base: type[Any] = str if origin is Literal else inner
     return Field(
         name=name,
         type=annotation,
-        base=str if origin is Literal else inner,
+        base=base,
         many=many,
         optional=optional,
         required=required,
@@ -91,6 +88,7 @@ def _read_annotation(name: str, annotation: Any, *, required: bool) -> Field:
         shared=extra.get("shared", ()),
         operators=extra.get("operators", False),
         choices=args if origin is Literal else (),
+        part=base if issubclass(base, Part) else None,
     )
 
 
@@ -113,13 +111,16 @@ def read_resource(
 def field_problems(resource: Resource) -> Iterator[Problem]:
     """What is wrong with the fields of a resource, each taken alone."""
     kind = type(resource)
-    raw = {field.name: _plain(field, getattr(resource, field.name)) for field in fields_of(kind)}
+    raw = msgspec.structs.asdict(resource)
+    for field in _fields_of_parts(kind):
+        raw[field.name] = msgspec.to_builtins(raw[field.name])
     read = read_resource(kind, raw, resource.name)
     yield from read if isinstance(read, list) else ()
 
 
-def _plain(field: Field, value: Any) -> Any:
-    return msgspec.to_builtins(value) if field.part else value
+@cache
+def _fields_of_parts(kind: type[Resource]) -> tuple[Field, ...]:
+    return tuple(field for field in fields_of(kind) if field.part)
 
 
 def _refusals(whole: Resource | Part) -> Iterator[Fault]:
@@ -160,7 +161,10 @@ class Reference(NamedTuple):
 def references(whole: Resource | Part) -> Iterator[Reference]:
     """Every reference in the fields of `whole` and of its parts."""
     for field in _referring_fields(type(whole)):
-        for place, value in enumerate(several(getattr(whole, field.name)), 1):
+        found = getattr(whole, field.name)
+        if found is None or found == ():  # most of them
+            continue
+        for place, value in enumerate(several(found), 1):
             if not field.part:
                 yield Reference(field.name, field.refs, value, field.shared, field.operators)
                 continue
