@@ -78,8 +78,11 @@ class States:
     def tag(self, entry: Entry) -> int: ...
     def messages(
         self, now_ns: int, addresses: Iterable[str] = (), most: int = 1000
-    ) -> list[bytes]:
-        """All entries, or those about any of `addresses`: messages of at most so many each."""
+    ) -> Iterator[bytes]:
+        """All entries, or those about any of `addresses`: messages of `most` or a few more.
+
+        The table may change from one to the next: what is there all the while is in one of them.
+        """
 
     def merge(self, message: bytes, now_ns: int) -> list[int]:
         """Take in a peer's entries; the tags of those that came, went or changed.

@@ -163,24 +163,12 @@ cdef class States:
         return state_tag(&self.table, &entry.key)
 
     def messages(self, nsec_t now_ns, addresses=(), int most=1000):
-        cdef Buffer out = Buffer(NULL, 0, 0)
-        cdef bytes wanted = b"".join(
-            ip_address(each).packed.ljust(16, b"\0") for each in addresses)
-        cdef uint64_t at
-        cdef int n = 0
-        found = []
-        for at in range(self.table.header.capacity):
-            if not is_wanted(&self.table.slots[at], wanted, len(wanted), now_ns):
-                continue
-            message_add(&out, ITEM_PUT, &self.table.slots[at], now_ns)
-            n += 1
-            if n == most:
-                found.append(cut(&out))
-                n = 0
-        if n:
-            found.append(cut(&out))
-        free(out.data)
-        return found
+        wanted = b"".join(ip_address(each).packed.ljust(16, b"\0") for each in addresses)
+        at = 0
+        while at < self.slots:
+            piece, at = piece_of(&self.table, at, wanted, most, now_ns)
+            if piece:
+                yield piece
 
     def merge(self, message, nsec_t now_ns):
         cdef const uint8_t[::1] view = message
@@ -206,6 +194,25 @@ cdef void come_near(
         state_prefetch(table, tags[i])
 
 
+cdef tuple piece_of(
+    const StateTable* table, uint64_t at, bytes wanted, int most, nsec_t now,
+):
+    """A message of `most` entries or some more from slot `at` on, and where the next one begins.
+
+    It ends at a free slot: nothing from behind that ever moves to before it.
+    """
+    cdef Buffer out = Buffer(NULL, 0, 0)
+    cdef int n = 0
+    while at < table.header.capacity and (n < most or table.marks[at]):
+        if is_wanted(&table.slots[at], wanted, len(wanted), now):
+            message_add(&out, ITEM_PUT, &table.slots[at], now)
+            n += 1
+        at += 1
+    found = out.data[:out.len_bytes]
+    free(out.data)
+    return found, at
+
+
 cdef bint is_wanted(
     const StateEntry* entry, const uint8_t* addresses, uint64_t len_bytes, nsec_t now,
 ) noexcept nogil:
@@ -229,12 +236,6 @@ cdef list taken(Buffer* tags):
     return found
 
 
-cdef bytes cut(Buffer* out):
-    found = out.data[:out.len_bytes]
-    out.len_bytes = 0
-    return found
-
-
 def message(entries, removed=()):
     cdef StateEntry entry
     cdef Buffer out = Buffer(NULL, 0, 0)
@@ -243,7 +244,7 @@ def message(entries, removed=()):
             entry_from(&entry, stated)
             entry.expires = state_timeout(&entry)
             message_add(&out, operation, &entry, 0)
-    found = cut(&out) if out.len_bytes else b""
+    found = out.data[:out.len_bytes]
     free(out.data)
     return found
 

@@ -11,6 +11,7 @@ from onehop.controller.agent import peer_frames as frames
 from onehop.controller.agent.peer_frames import ChannelError
 from onehop.controller.agent.peer_link import SILENCE_NS, Accepter, Arrived, Inbox, Opener, Self
 from onehop.controller.agent.peer_outbox import PAYLOAD_BYTES, Outbox
+from onehop.controller.agent.peer_wire import WRITE_BYTES, Wire
 
 TOKEN = b"a token that all agents know"
 C1, C2 = Self("c1", TOKEN, b"first"), Self("c2", TOKEN, b"second")
@@ -263,3 +264,32 @@ def test_message_that_is_too_long_for_a_frame_comes_with_everything():
     pair.outbox.put(bytes(PAYLOAD_BYTES))
     pair.converse()
     assert pair.merged == [b"everything", bytes(PAYLOAD_BYTES), b"everything"]
+
+
+class Pit:
+    """A socket that takes whatever it is given."""
+
+    taken = 0
+
+    def send(self, data: bytearray) -> int:
+        self.taken += len(data)
+        return len(data)
+
+
+def test_one_write_does_not_go_on_until_everything_is_told():
+    piece = bytes(WRITE_BYTES // 4)
+    pair = Pair(Outbox(lambda: iter([piece] * 12))).converse()
+    pair.connect()
+    pair.outbox.resync()
+    pair.forth()
+    pair.back()
+    pair.forth()  # proven; nothing of everything yet
+    pit = Pit()
+    wire = Wire(pit, pair.opener)  # type: ignore[arg-type]
+    pair.back()
+    wire.write()
+    assert WRITE_BYTES <= pit.taken < 3 * WRITE_BYTES
+    assert wire.is_behind
+    while wire.is_behind:
+        wire.write()
+    assert pit.taken > 12 * len(piece)

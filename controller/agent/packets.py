@@ -95,7 +95,7 @@ class Packets:
 
     def known(self, now_ns: int, addresses: Sequence[str]) -> Iterator[bytes]:
         """What is known of connections of these addresses, or of all, in pieces."""
-        return iter(self.states.messages(now_ns, addresses))
+        return self.states.messages(now_ns, addresses)
 
     def release(self, port: str, address: str, now_ns: int) -> None:
         """The MAC of a neighbor has become known."""

@@ -40,6 +40,7 @@ from onehop.controller.agent.peer_wire import READ_BYTES, Wire, open_socket, pre
 
 RETRY_NS = (100_000_000, 2_000_000_000)  # after the first failure, at most
 TICK_NS = 200_000_000
+AT_ONCE = 8  # connections with news that a turn looks at before packets have theirs
 STRANGERS = 64  # connections that have proven nothing yet
 
 # What asks without waiting: eventlet hides it where it has patched the standard library.
@@ -143,7 +144,7 @@ class Peers:
         self._adjust(time.monotonic_ns())
         select.select([self._epoll], [], [], min(timeout_s, TICK_NS / 1e9))
         now_ns = time.monotonic_ns()
-        for number, happened in self._epoll.poll(0):
+        for number, happened in self._epoll.poll(0, AT_ONCE):
             self._happened(number, happened, now_ns)
         if now_ns >= self._tick_ns:
             self._tick_ns = now_ns + TICK_NS
