@@ -20,13 +20,12 @@ from onehop.engine.topology import Topology
 FLOWS = (1000, 10_000, pytest.param(100_000, marks=pytest.mark.long))
 CHANGES = 30
 SIZES = (1, 10, pytest.param(100, marks=pytest.mark.long))
-OTHERS = 500  # machines elsewhere, on each of the two bridges
 
 
 def busy_switch(flows: int) -> tuple[Datapath, list[model.Resource]]:
     """One of a thousand ports' hosts, whose machines have spoken with all others."""
-    machines = -(-flows // OTHERS)
-    resources = workloads.keyed(workloads.stateless(machines, OTHERS))
+    machines = -(-flows // workloads.OTHERS)
+    resources = workloads.keyed(workloads.stateless(machines, workloads.OTHERS))
     path = workloads.hot_path(resources, entries=1024)
     gateway = workloads.gateway_mac(resources)
     for source in range(1, machines + 1):
@@ -34,10 +33,10 @@ def busy_switch(flows: int) -> tuple[Datapath, list[model.Resource]]:
             workloads.packet_in(
                 workloads.one_pair(source, gateway, workloads.address(1, 1 + n)), source
             )
-            for n in range(OTHERS)
+            for n in range(workloads.OTHERS)
         ]
         path.receive(b"".join(batch), 1)
-    assert path.flow_count == machines * OTHERS
+    assert path.flow_count == machines * workloads.OTHERS
     return path, resources
 
 
@@ -57,7 +56,7 @@ def test_change(meter: Meter, flows: int) -> None:
         touched = {
             name: after[name] - before[name] for name in ("flows_modified", "flows_deleted")
         }
-        assert touched == {"flows_modified": flows // OTHERS, "flows_deleted": 0}
+        assert touched == {"flows_modified": flows // workloads.OTHERS, "flows_deleted": 0}
     took_ms.sort()
     meter.time("topology change, nothing depends on it", lambda: path.invalidate((1, 2, 3), 2),
                n=1, unit="ms", rounds=20, flows=flows)  # fmt: skip
@@ -65,7 +64,7 @@ def test_change(meter: Meter, flows: int) -> None:
         for name, at in (("p50", 0.5), ("p99", 0.99)):
             value = took_ms[min(int(at * CHANGES), CHANGES - 1)]
             meter.note(f"topology change {name}", value, "ms", rounds=CHANGES, flows=flows,
-                       note=f"a machine moves: {flows // OTHERS} flows")  # fmt: skip
+                       note=f"a machine moves: {flows // workloads.OTHERS} flows")  # fmt: skip
 
 
 def large(times: int) -> list[model.Resource]:

@@ -9,6 +9,8 @@ has a controller that has the agent's answers ready: its loss, and its delay, ar
 from __future__ import annotations
 
 import contextlib
+import json
+import pathlib
 import socket
 import statistics
 import struct
@@ -20,7 +22,7 @@ import frames
 import pytest
 import testbed
 import workloads
-from networks import udp
+from networks import hosts, udp
 from record import OURS, Meter
 from testbed import Bed
 
@@ -32,6 +34,7 @@ pytestmark = pytest.mark.skipif(
 FAST, STEADY = 30_000, 10_000  # connections a second
 DELAYS = 500_000  # the first of the connections whose first packets are timed
 READY = "ready bytes"  # a controller that simulates nothing
+SWITCH = "the switch alone"  # the same bytes once more
 WHO = (OURS, READY)
 long = pytest.mark.long
 
@@ -147,3 +150,41 @@ def delay(bed: Bed, sink: socket.socket, machine: int, frame: bytes) -> float:
     while not sink.recv(2048).endswith(marker):
         pass
     return time.perf_counter() - sent
+
+
+@pytest.mark.parametrize(("machines", "changes"), [pytest.param(200, 100, marks=long), (20, 30)])
+def test_topology_change(
+    meter: Meter, bed: Bed, tmp_path: pathlib.Path, machines: int, changes: int
+) -> None:
+    """From the store's step to the barrier's answer: only the flows to who moved change."""
+
+    def run() -> None:
+        bed.plug_more(machines)
+        result = tmp_path / "changes.json"
+        settings = {"ONEHOP_HOST": "h1", "ONEHOP_LISTEN": f"127.0.0.1:{testbed.PORT}",
+                    "CHANGE_MACHINES": str(machines), "CHANGES": str(changes),
+                    "CHANGE_RESULT": str(result)}  # fmt: skip
+        app = cbench.controller("change_app", testbed.PORT, inside=bed.host.name, **settings)
+        with bed.controlled(app):
+            end = time.monotonic() + 120
+            while not result.exists():
+                assert time.monotonic() < end, "the changes do not come to an end"
+                time.sleep(0.1)
+            said = json.loads(result.read_text())
+            moved = bed.flows_to(next(h.tunnel_address for h in hosts(3) if h.name == "h0"))
+        flows = machines * workloads.OTHERS
+        assert said["flows"] == flows
+        assert all(change["touched"] == [machines, 0] for change in said["changes"])
+        assert moved == machines * changes, "the switch's own flows"
+        for name, at in (("p50", 0.5), ("p99", 0.99)):
+            for who, key in (
+                (OURS, "ms"),
+                (SWITCH, "switch_ms"),
+                ("until it is written", "decided_ms"),
+            ):
+                times = sorted(change[key] for change in said["changes"])
+                meter.note(f"OVS, topology change {name}", times[int(at * changes)], "ms", who=who,
+                           rounds=changes, flows=flows,
+                           note=f"a machine moves: {machines} flows")  # fmt: skip
+
+    meter.once(run)

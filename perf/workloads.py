@@ -27,6 +27,7 @@ VM, NEAR = "10.0.0.1", "10.0.255.254"
 PUBLIC = "203.0.113.1"
 UPLINKS = (1, 2, 3)
 MACHINES = 8  # of the agent's host: each port has a share of the agent
+OTHERS = 500  # machines elsewhere, on each of the two bridges, where topologies change
 IP_AT, PORTS_AT = 14, 34  # in an untagged frame
 
 

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from ipaddress import ip_address, ip_interface
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_interface
 from typing import NamedTuple
 
 from onehop.engine.model.resources import (
@@ -21,6 +21,8 @@ from onehop.engine.model.resources import (
     Resource,
     Vip,
 )
+
+Address = IPv4Address | IPv6Address
 
 
 class LeasePool(NamedTuple):
@@ -68,15 +70,17 @@ def _of_target(target: NatTarget) -> LeasePool:
 
 
 def _of_routers(rows: list[Resource]) -> Iterator[LeasePool]:
-    fixed = {(f.router, ip_address(f.fixed_address)) for f in rows if isinstance(f, FloatingIp)}
+    fixed: dict[str, set[Address]] = {}  # by router
+    for floating in (row for row in rows if isinstance(row, FloatingIp)):
+        fixed.setdefault(floating.router, set()).add(ip_address(floating.fixed_address))
     routers: dict[str, set[str]] = {}
     for vip in (row for row in rows if isinstance(row, Vip)):
         routers.setdefault(vip.pool, set()).add(vip.router)
     for member in (row for row in rows if isinstance(row, PoolMember)):
         for router in routers.get(member.pool, ()):
-            fixed.add((router, ip_address(member.address)))
-    for port in (row for row in rows if isinstance(row, Port)):
+            fixed.setdefault(router, set()).add(ip_address(member.address))
+    for port in (row for row in rows if isinstance(row, Port) and row.device in fixed):
         for text in port.addresses:
             own = ip_interface(text)
-            if any(router == port.device and ip in own.network for router, ip in fixed):
+            if any(ip in own.network for ip in fixed[port.device]):
                 yield LeasePool(str(own.ip), str(own.ip), *SNAT_PORTS)

@@ -16,6 +16,11 @@ from onehop.controller.agent.config import Settings
 from onehop.controller.agent.core import Core
 from onehop.controller.agent.inspection import Inspection
 from onehop.controller.agent.runtime import Runtime
+from onehop.engine.model import Resource
+
+
+def rows() -> list[Resource]:
+    return workloads.keyed(workloads.stateful(workloads.MACHINES))
 
 
 class Nobody:
@@ -35,8 +40,7 @@ class Alone(Runtime):
         self._peers = None
         self._inspection = Inspection(self.core, self._send, self.status, time.monotonic_ns)
         self._store = self._uplinks = self._monitors = Nobody()  # type: ignore[assignment]
-        rows = workloads.keyed(workloads.stateful(workloads.MACHINES))
-        self.tell(events.StoreStep(put=rows))
+        self.tell(events.StoreStep(put=rows()))
 
     def loops(self) -> Iterable[Callable[[], None]]:
         return (lambda: self._forever("time", self._turn_time),)

@@ -96,6 +96,17 @@ class Bed:
             with contextlib.suppress(namespaces.CommandError):
                 self.host.run("ping", "-c", "1", "-W", "1", address)
 
+    def plug_more(self, machines: int) -> None:
+        """So many machines in all; the further ones are ports that lead to another bridge."""
+        words = ["--may-exist", "add-br", "br-more", "--", "set", "bridge", "br-more",
+                 "datapath_type=netdev"]  # fmt: skip
+        for n in range(workloads.MACHINES + 1, machines + 1):
+            ends = ("br-int", f"vm{n}"), ("br-more", f"more{n}")
+            for (bridge, device), (_, peer) in zip(ends, ends[::-1], strict=True):
+                words += ["--", "--may-exist", "add-port", bridge, device, "--", "set",
+                          "interface", device, "type=patch", f"options:peer={peer}"]  # fmt: skip
+        self.ovs.vsctl(*words)
+
     @contextlib.contextmanager
     def controlled(self, controller: cbench.Running) -> Iterator[int]:
         """The switch connected to a controller; its process."""
@@ -141,6 +152,10 @@ class Bed:
         """How many flows the switch holds."""
         said = self.ovs.ofctl("dump-aggregate", "br-int")
         return int(said.rpartition("flow_count=")[2])
+
+    def flows_to(self, address: str) -> int:
+        """How many of them lead through a tunnel to this address."""
+        return self.ovs.ofctl("dump-flows", "br-int").count(f"{address}->tun_dst")
 
     def send(self, frames: Sequence[tuple[int, bytes]], rate: float) -> float:
         """Send (machine, frame) at a rate per second; how long it took."""
