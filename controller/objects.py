@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import msgspec
 
 from onehop.controller.errors import InputError
-from onehop.controller.store.client import Decide, Held, Step
+from onehop.controller.store.client import NOTHING_UNREAD, Decide, Held, Step
 from onehop.engine.model import KINDS, STATED, ModelError, Problem, Resource
+from onehop.engine.model.check import Unread
 from onehop.engine.model.index import Index
 from onehop.engine.model.values import fields_of, read_resource, references, several
 
@@ -106,26 +107,22 @@ def _texts(value: Any) -> list[str]:
 # Decisions.
 
 
-def create_decision(resources: Sequence[Resource]) -> Decide:
-    """Put objects that are not there yet."""
+def create_decision(resources: Sequence[Resource], unread: Unread = NOTHING_UNREAD) -> Decide:
+    """Put objects that are not there yet; no two of them are of the same kind and name.
+
+    Where something is `unread`, an object that is there is one more mistake.
+    """
 
     def decide(held: Index) -> Step:
         taken = [r for r in resources if (r.KIND, r.name) in held]
+        if taken and unread.problems:
+            there = [Problem(r.KIND, r.name, "name", "is there already") for r in taken]
+            raise ModelError([*unread.problems, *there])
         if taken:
             raise ExistsError("\n".join(f"there is a {r.KIND} {r.name!r} already" for r in taken))
-        return Step(_each_once(resources), [])
+        return Step(list(resources), [])
 
     return decide
-
-
-def _each_once(resources: Sequence[Resource]) -> list[Resource]:
-    seen: set[Ident] = set()
-    for resource in resources:
-        if (resource.KIND, resource.name) in seen:
-            reason = "stands twice in what is to be made"
-            raise ModelError([Problem(resource.KIND, resource.name, "name", reason)])
-        seen.add((resource.KIND, resource.name))
-    return list(resources)
 
 
 def edit_decision(ident: Ident, edit: Callable[[Resource], Resource]) -> Decide:

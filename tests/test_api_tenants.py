@@ -189,6 +189,29 @@ def test_a_watch_tells_a_tenant_what_it_sees(ask: dict[str, Client]) -> None:
     connection.close()
 
 
+def test_all_that_only_an_operator_may_state_is_told_at_once(ask: dict[str, Client]) -> None:
+    bodies = [
+        {"name": "a1", "device": "a-net", "host": "c1", "interface": "tap"},
+        {"name": "a2", "device": "a-net", "shared": True},
+        {"name": "a3", "device": "a-net"},
+    ]
+    answer = ask["alice"].ask("POST", "/ports", bodies)
+    assert answer.status == 403
+    assert answer.detail.splitlines() == [
+        "port 'a1': host: only an operator may state this",
+        "port 'a2': shared: only an operator may state this",
+    ]
+
+
+def test_a_mistake_tells_no_more_of_what_others_have(ask: dict[str, Client]) -> None:
+    bodies = [{"name": "a1"}, {"name": "a2", "device": "private"}]  # the first has no device
+    answer = ask["alice"].ask("POST", "/ports", bodies)
+    assert answer.detail.splitlines() == [
+        "port 'a1': device: is missing",
+        "port 'a2': device: there is no bridge or router 'private' that tenant 'acme' may use",
+    ]
+
+
 def test_the_audit_log_names_the_tenant_and_what_was_refused(
     ask: dict[str, Client], directory: pathlib.Path
 ) -> None:

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from fastapi import Request
 
-from onehop.controller.api.actors import Actor, Authenticator
+from onehop.controller.api.actors import Actor, Authenticator, bearer
 from onehop.controller.api.audit import Audit
 from onehop.controller.api.problems import RefusedError
 from onehop.controller.api.worker import Changed, Worker
-from onehop.controller.store.client import Decide, Step
+from onehop.controller.store.client import NOTHING_UNREAD, Decide, Step
+from onehop.engine.model.check import Unread
 from onehop.engine.model.index import Index
 
 
@@ -31,7 +32,9 @@ class Access:
             if actor is not None:
                 return actor
         self._audit.refused(None, _client(request), _line(request), 401)
+        given = bearer(request.headers) or request.headers.get("x-auth-token")
         reason = "give a token: the header Authorization: Bearer TOKEN"
+        reason = "nobody knows this token" if given else reason
         raise RefusedError(401, reason, {"WWW-Authenticate": 'Bearer realm="onehop"'})
 
     async def changer(self, request: Request) -> Actor:
@@ -42,17 +45,26 @@ class Access:
             raise RefusedError(403, f"{actor.name!r} is a {actor.role} and may change nothing")
         return actor
 
-    async def change(self, request: Request, actor: Actor, decide: Decide) -> Changed:
+    async def change(
+        self, request: Request, actor: Actor, decide: Decide, unread: Unread = NOTHING_UNREAD
+    ) -> Changed:
         """Change what is stated, as far as the actor may, and write down who did."""
 
         def decided(held: Index) -> Step:
             step = decide(held)
             before = {(r.KIND, r.name): held.get((r.KIND, r.name)) for r in step.put}
-            put = [actor.made_of(r, before[r.KIND, r.name]) for r in step.put]
+            put, refused = [], []
+            for resource in step.put:
+                try:
+                    put.append(actor.made_of(resource, before[resource.KIND, resource.name]))
+                except RefusedError as error:
+                    refused.append(str(error))
+            if refused:
+                raise RefusedError(403, "\n".join(dict.fromkeys(refused)))
             return Step(put, step.remove)
 
         try:
-            changed = await self.worker.change(decided)
+            changed = await self.worker.change(decided, unread)
         except RefusedError as error:
             if error.status == 403:
                 self._audit.refused(actor, _client(request), _line(request), 403)

@@ -22,10 +22,11 @@ from onehop.controller.api import kind as kinds
 from onehop.controller.api import pages, problems
 from onehop.controller.api.access import Access
 from onehop.controller.api.actors import Actor
+from onehop.controller.api.bodies import Body
 from onehop.controller.api.requests import JSON, as_fields, read_json
 from onehop.controller.api.worker import Told
 from onehop.controller.store.client import Step
-from onehop.engine.model import KINDS, STATED, ModelError, Problem, Resource
+from onehop.engine.model import KINDS, STATED, Resource
 
 ROOT = "/v1"
 KEEP_ALIVE_S = 15.0  # a watch says something at least so often
@@ -57,30 +58,11 @@ def _add_bulk(app: FastAPI, access: Access) -> None:
     @app.post(f"{ROOT}/bulk", tags=["all kinds"], summary="Create objects of many kinds at once",
               **pages.bulk())  # fmt: skip
     async def bulk(request: Request, actor: Actor = changer) -> Response:
-        made = _made(as_fields(await read_json(request, JSON)))
-        step = (await access.change(request, actor, objects.create_decision(made))).step
+        body = Body()
+        body.add_kinds(as_fields(await read_json(request, JSON)))
+        decide = objects.create_decision(body.made, body.unread)
+        step = (await access.change(request, actor, decide, body.unread)).step
         return kinds.json_answer(_by_kind(step.put), 201)
-
-
-def _made(raw: dict[str, Any]) -> list[Resource]:
-    """The objects of a body like a topology file, or every problem of all of them."""
-    plurals = {kind.PLURAL: kind for kind in STATED}
-    made: list[Resource] = []
-    wrong: list[Problem] = []
-    for plural, items in raw.items():
-        if plural not in plurals:
-            reason = f"unknown field; there are {', '.join(plurals)}"
-            wrong.append(Problem("body", "", plural, reason))
-        elif not isinstance(items, list):
-            wrong.append(Problem("body", "", plural, "expected a list"))
-        else:
-            try:
-                made += kinds.all_made(plurals[plural], items)
-            except ModelError as error:
-                wrong += error.problems
-    if wrong:
-        raise ModelError(wrong)
-    return made
 
 
 def _by_kind(resources: list[Resource]) -> dict[str, list[dict[str, Any]]]:

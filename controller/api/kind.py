@@ -20,6 +20,7 @@ from onehop.controller import objects
 from onehop.controller.api import pages
 from onehop.controller.api.access import Access
 from onehop.controller.api.actors import Actor
+from onehop.controller.api.bodies import Body
 from onehop.controller.api.requests import (
     JSON,
     MERGE_PATCH,
@@ -49,7 +50,7 @@ def add_endpoints(app: FastAPI, root: str, kind: type[Resource], access: Access)
         found = objects.get(worker.held, (kind.KIND, name))
         if not actor.sees(found, worker.held):
             raise objects.MissingError((kind.KIND, name))
-        if names_etag(request.headers.get("if-none-match", ""), found):
+        if names_etag(request.headers.get("if-none-match", ""), found, weak=True):
             return Response(status_code=304, headers={"ETag": etag(found)})
         return object_answer(found)
 
@@ -67,8 +68,10 @@ def _add_changes(app: FastAPI, root: str, kind: type[Resource], access: Access) 
     async def create(request: Request, actor: Actor = changer) -> Response:
         raw = await read_json(request, JSON)
         many = isinstance(raw, list)
-        made = all_made(kind, raw if many else [as_fields(raw)])
-        step = (await access.change(request, actor, objects.create_decision(made))).step
+        body = Body()
+        body.add(kind, raw if many else [as_fields(raw)])
+        decide = objects.create_decision(body.made, body.unread)
+        step = (await access.change(request, actor, decide, body.unread)).step
         if many:
             return json_answer({"items": [objects.plain(r) for r in step.put]}, 201)
         place = {"Location": f"{request.url.path}/{quote(step.put[0].name)}"}
@@ -129,19 +132,6 @@ def _adder(app: FastAPI, root: str, kind: type[Resource]) -> Any:
         )
 
     return add
-
-
-def all_made(kind: type[Resource], raws: list[Any]) -> list[Resource]:
-    """Resources of plain data, or every problem of all of them."""
-    made, problems = [], []
-    for place, raw in enumerate(raws, 1):
-        try:
-            made.append(objects.made(kind, as_fields(raw), f"#{place}" if len(raws) > 1 else ""))
-        except ModelError as error:
-            problems += error.problems
-    if problems:
-        raise ModelError(problems)
-    return made
 
 
 def _keep_name(kind: type[Resource], name: str, raw: dict[str, Any]) -> None:

@@ -71,10 +71,13 @@ def _refused(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    headers = dict(error.headers or {})
+    headers, detail = dict(error.headers or {}), error.detail
+    if error.status_code == 404:
+        detail = f"there is nothing at {request.url.path}"
     if error.status_code == 405:  # the one that is raised names a part of what is allowed
         headers["Allow"] = ", ".join(_methods(request))
-    return answer(error.status_code, error.detail, headers=headers)
+        detail = f"{request.method} cannot be done here; there are {headers['Allow']}"
+    return answer(error.status_code, detail, headers=headers)
 
 
 def _methods(request: Request) -> list[str]:

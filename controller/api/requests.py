@@ -87,9 +87,13 @@ def etag(resource: Resource) -> str:
     return f'"{digest[:32]}"'
 
 
-def names_etag(header: str, resource: Resource) -> bool:
-    """Whether an If-Match or If-None-Match names what `resource` is."""
+def names_etag(header: str, resource: Resource, *, weak: bool = False) -> bool:
+    """Whether an If-Match names what `resource` is, or an If-None-Match, which compares `weak`ly.
+
+    A proxy that compresses makes ETags weak (RFC 9110, section 8.8.3.2).
+    """
     named = [part.strip() for part in header.split(",")]
+    named = [part.removeprefix("W/") for part in named] if weak else named
     return "*" in named or etag(resource) in named
 
 

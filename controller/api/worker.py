@@ -16,8 +16,9 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import NamedTuple
 
-from onehop.controller.store.client import Decide, Step, Store, StoreError
+from onehop.controller.store.client import NOTHING_UNREAD, Decide, Step, Store, StoreError
 from onehop.engine.model import Resource
+from onehop.engine.model.check import Unread
 from onehop.engine.model.index import Index
 
 WATCHED_STEPS = 1000  # that may wait for one watcher
@@ -46,6 +47,7 @@ class Changed(NamedTuple):
 
 class _Job(NamedTuple):
     decide: Decide
+    unread: Unread
     before: dict[Ident, Resource | None]
     done: asyncio.Future[Changed]
 
@@ -78,7 +80,7 @@ class Worker:
         self._store.close()
         os.close(self._wake)
 
-    async def change(self, decide: Decide) -> Changed:
+    async def change(self, decide: Decide, unread: Unread = NOTHING_UNREAD) -> Changed:
         """As `Store.change`."""
         if not self._thread.is_alive():
             raise StoreError("the server's work on the store has ended; its log tells why")
@@ -91,7 +93,7 @@ class Worker:
                 before[ident] = held.get(ident)
             return step
 
-        job = _Job(noting, before, self._loop.create_future())
+        job = _Job(noting, unread, before, self._loop.create_future())
         self._jobs.append(job)
         os.eventfd_write(self._wake, 1)
         return await job.done
@@ -131,7 +133,7 @@ class Worker:
     def _do(self, job: _Job) -> None:
         try:
             result: Changed | Exception = Changed(
-                self._store.change(job.decide, CHANGE_S), job.before
+                self._store.change(job.decide, CHANGE_S, job.unread), job.before
             )
         except Exception as error:  # whatever it is, it is the caller's
             result = error

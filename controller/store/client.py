@@ -37,7 +37,7 @@ from onehop.engine.model import (
     check,
     diff,
 )
-from onehop.engine.model.check import check_change
+from onehop.engine.model.check import Unread, check_change
 from onehop.engine.model.index import Index
 
 __all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
@@ -45,6 +45,7 @@ __all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
 
 LAST_CHANGES = 64  # whose names are kept: more than happen while a client looks for a server
 ROW_S = 0.002  # that a change may take longer for each row of it
+NOTHING_UNREAD = Unread()
 Held = Mapping[Ident, Resource]  # by kind and name
 Decide = Callable[[Index], Step]  # knows what is stated
 
@@ -152,19 +153,22 @@ class Store:
         _refuse(check(topology))
         return self._commit(lambda: self.difference(topology), timeout_s)
 
-    def change(self, decide: Decide, timeout_s: float = 10.0) -> Step:
+    def change(
+        self, decide: Decide, timeout_s: float = 10.0, unread: Unread = NOTHING_UNREAD
+    ) -> Step:
         """Change what users state, in one transaction; returns what that changed.
 
         `decide` says what to put and to remove, knowing what is held; it is asked again when
-        somebody else was faster.  What it raises ends the change, and nothing has happened.
+        somebody else was faster.  What it raises ends the change, and nothing has happened.  With
+        something `unread` nothing happens either, and all that is wrong is told at once.
         """
+        return self._commit(lambda: self._checked(decide(self.index), unread), timeout_s)
 
-        return self._commit(lambda: self._checked(decide(self.index)), timeout_s)
-
-    def _checked(self, step: Step) -> Step:
+    def _checked(self, step: Step, unread: Unread) -> Step:
         """`step` with tunnel keys, and without what changes nothing; refuses mistakes."""
         put = {(resource.KIND, resource.name): resource for resource in step.put}
-        _refuse(check_change(self.index, put.values(), step.remove))
+        found = check_change(self.index, put.values(), step.remove, unread=unread.idents)
+        _refuse([*unread.problems, *found])
         held = {ident: self.index.get(ident) for ident in put}
         keys = {i: r.tunnel_key for i, r in held.items() if isinstance(r, Bridge | Port)}
         keyed = assign_keys(Topology.of(put.values()), keys, self.index.tunnel_keys)

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping
+from typing import NamedTuple
 
 from onehop.engine.model.index import Ident, Index
 from onehop.engine.model.nearby import Nearby
@@ -20,6 +21,13 @@ from onehop.engine.model.values import field_problems, references
 from onehop.engine.model.view import View
 
 DEVICES = ("bridge", "router")  # share one name space
+
+
+class Unread(NamedTuple):
+    """What was stated so that no resource could be made of it."""
+
+    problems: tuple[Problem, ...] = ()  # why
+    idents: frozenset[Ident] = frozenset()  # whose names do not dangle
 
 
 def check(topology: Topology, *, unread: Container[Ident] = ()) -> list[Problem]:
@@ -32,11 +40,16 @@ def check(topology: Topology, *, unread: Container[Ident] = ()) -> list[Problem]
 
 
 def check_change(
-    index: Index, put: Collection[Resource], remove: Collection[Ident]
+    index: Index,
+    put: Collection[Resource],
+    remove: Collection[Ident],
+    *,
+    unread: Container[Ident] = (),
 ) -> list[Problem]:
     """Find what would be wrong with what `index` holds, which is sound, after a change.
 
-    No two resources that are put have the same kind and name; the index stays as it is.
+    No two resources that are put have the same kind and name; the index stays as it is.  `unread`
+    was stated as well, but is not among what is put.
     """
     problems, sound = _check_fields(put)
     after: dict[Ident, Resource | None] = dict.fromkeys(remove)
@@ -54,7 +67,7 @@ def check_change(
         near = index.oldest((concerned | set(nearby.context(concerned))) - after.keys())
         looked_at = Topology.of([index[ident] for ident in near] + list(put))
         problems += _check_names(looked_at)
-        astray = list(_check_references(looked_at, index))
+        astray = list(_check_references(looked_at, index, unread))
         wrong = {(resource.KIND, resource.name) for resource in put} - known
         found = _check_rules(r for r in looked_at if (r.KIND, r.name) not in wrong)
         problems += [*astray, *_beside(astray, found)]
