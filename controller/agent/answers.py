@@ -9,7 +9,8 @@ although every flow is in place.
    request that the flow matches.  Broadcast requests always go to the agent.
 2. Only machines whose MAC and addresses are stated are answered so: from others there is
    something to learn.
-3. `ANSWERS` flows at most, those for routers first.
+3. `ANSWERS` flows at most, those for routers first; `PIECE` questions at a time, for forwarding
+   waits for them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from onehop.engine.model import Bridge, Port, router_mac
 from onehop.engine.simulate import Simulator
 
 ANSWERS = 512
+PIECE = 64
 PRIORITY = 40  # below the flows that simulation yields
 ETHERNET_ARP = b"\x00\x01\x08\x00\x06\x04"  # RFC 826: hardware, protocol, their lengths
 REQUEST, REPLY = b"\x00\x01", b"\x00\x02"
@@ -38,17 +40,32 @@ class Party(NamedTuple):
     address: IPv4Address
 
 
-def answers(
-    host: str, snapshot: Snapshot, ports: dict[str, OfPort], engine: Simulator
-) -> list[StaticFlow]:
-    """The flows that answer the machines of `host`."""
-    found = (
-        flow
-        for port, asker, asked in _questions(host, snapshot)
-        if port.interface in ports
-        for flow in _answer(engine, port, ports[port.interface].number, asker, asked)
-    )
-    return list(islice(found, ANSWERS))
+class Search:
+    """The flows that answer the machines of `host`, looked for a piece at a time.
+
+    What changes meanwhile is seen by the next search; a port that changed is passed over.
+    """
+
+    def __init__(
+        self, host: str, snapshot: Snapshot, ports: dict[str, OfPort], engine: Simulator
+    ) -> None:
+        self.flows: list[StaticFlow] = []
+        self._engine, self._ports = engine, ports
+        self._stated = snapshot.get(Port.KIND, {})
+        self._questions = _questions(host, snapshot)
+
+    def go(self, count: int) -> bool:
+        """Ask the engine `count` questions more; whether these were the last."""
+        asked = 0
+        for port, asker, party in islice(self._questions, count):
+            asked += 1
+            if port.interface in self._ports and self._stated.get(port.name) is port:
+                number = self._ports[port.interface].number
+                self.flows += _answer(self._engine, port, number, asker, party)
+            if len(self.flows) >= ANSWERS:
+                del self.flows[ANSWERS:]
+                return True
+        return asked < count
 
 
 def _questions(host: str, snapshot: Snapshot) -> Iterator[tuple[Port, Party, Party]]:

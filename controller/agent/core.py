@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, assert_never
 
 from onehop.controller.agent import events, messages, rows, statics, tunnels
-from onehop.controller.agent.answers import answers
+from onehop.controller.agent.answers import ANSWERS, PIECE, Search
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import (
     TUNNEL_DEVICE,
@@ -110,6 +110,7 @@ class Core:
         self._statics: set[int] = set()  # cookies of static flows in the switch
         self._answers: list[StaticFlow] = []
         self._answers_due = True  # what they follow from has changed
+        self._search: Search | None = None  # for them, under way
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
         self._claim_at_ns = 0
@@ -276,6 +277,7 @@ class Core:
         self.switch_connected = False
         self.phase = Phase.WAITING
         self.ports = {}
+        self._search = None
         self.packets.datapath.forget()
         self.packets.counting.restart()
         self._statics = set()
@@ -348,11 +350,16 @@ class Core:
         limits = self.topology.limits
         return statics.wanted(state, self.snapshot, self.ports, self._answers, limits)
 
-    def _find_answers(self, state: Desired) -> None:
-        """Look what the engine answers to ARP now."""
-        self._answers_due = False
-        engine = Simulator(self.topology, seed=self.settings.seed)
-        self._answers = answers(state.host, self.snapshot, self.ports, engine)
+    def _find_answers(self, state: Desired, count: int) -> bool:
+        """Look what the engine answers to ARP now, a piece; whether all is known again."""
+        if self._search is None:
+            self._answers_due = False
+            engine = Simulator(self.topology, seed=self.settings.seed)
+            self._search = Search(state.host, self.snapshot, self.ports, engine)
+        if not self._search.go(count):
+            return False
+        self._answers, self._search = self._search.flows, None
+        return True
 
     # From WAITING to LIVE
 
@@ -398,8 +405,8 @@ class Core:
         else:
             self._serve(serving=False)
             self._fetch_by_ns = now_ns + FETCH_NS if self.settings.peer_token_file else 0
-        if self.state:
-            self._find_answers(self.state)
+        while self.state and not self._find_answers(self.state, ANSWERS):
+            pass
         self._publish_routes(now_ns)
         self._settle(now_ns)
         self.packets.count(now_ns)
@@ -461,8 +468,8 @@ class Core:
         self._welcome(now_ns)
         self.packets.tick(now_ns)
         self.packets.advertise(self._bound, now_ns)
-        if self._answers_due:
-            self._find_answers(self.state)
+        wanted = self._answers_due or self._search
+        if wanted and self._find_answers(self.state, PIECE):
             self._install_statics(self.state)
         self._publish(rows.Rows([], self.packets.forgotten(self.snapshot, now_ns)), now_ns)
         self._lease(now_ns)

@@ -126,9 +126,9 @@ class Packets:
     def counted(self, message: bytes, now_ns: int, *, last: bool) -> None:
         """Statistics have come."""
         self.datapath.count(message, now_ns)
-        if last:
+        if last:  # what is idle is looked for among all flows: 2 ms for 100 000
             self.counting.done(now_ns)
-        self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
+            self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
 
     def forgotten(self, snapshot: Snapshot, now_ns: int) -> list[Ident]:
         """What this host has learned and nobody uses any more."""
