@@ -27,7 +27,7 @@ from onehop.engine.model import Bridge, Port, router_mac
 from onehop.engine.simulate import Simulator
 
 ANSWERS = 512
-PIECE = 64
+PIECE = 32
 PRIORITY = 40  # below the flows that simulation yields
 ETHERNET_ARP = b"\x00\x01\x08\x00\x06\x04"  # RFC 826: hardware, protocol, their lengths
 REQUEST, REPLY = b"\x00\x01", b"\x00\x02"
