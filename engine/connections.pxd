@@ -8,7 +8,7 @@
 3. A crafted packet's walk finds, but remembers nothing.
 """
 
-from onehop.engine.cdefs cimport uint16_t, uint64_t
+from onehop.engine.cdefs cimport tag_t, uint16_t, uint64_t
 from onehop.engine.packet cimport Packet
 from onehop.engine.state cimport StateEntry, StateKey
 from onehop.engine.walk cimport Walk
@@ -30,10 +30,13 @@ cdef bint embedded_state_key(
 ) noexcept nogil
 # The entry, of the table or of this walk's own; NULL: none. Notes its tag, and that it was used.
 cdef const StateEntry* recall(Walk* walk, const StateKey* key, int direction) noexcept nogil
+cdef const StateEntry* recall_tagged(
+    Walk* walk, const StateKey* key, tag_t tag, int direction,
+) noexcept nogil
 # The entry, of this walk's own; NULL: none.
 cdef const StateEntry* pending(const Walk* walk, const StateKey* key) noexcept nogil
 # Whether it is an ICMP error; notes what told so.
 cdef bint is_icmp_error(Walk* walk) noexcept nogil
-# The verdict creates it (key, ip, port, state, flags, extra). False: no room in the verdict, which
-# then drops the packet; a flood goes on without, for its other copies' sake.
+# The verdict creates it (key, ip, port, state, flags, extra; its tag, or 0). False: no room in the
+# verdict, which then drops the packet; a flood goes on without, for its other copies' sake.
 cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil

@@ -20,16 +20,18 @@ from onehop.engine.walk cimport (
 
 cdef int connection(Walk* walk, uint64_t zone) noexcept nogil:
     cdef StateKey key, swapped
+    cdef tag_t tag
     if is_icmp_error(walk):
         return related(walk, zone)
     if not packet_state_key(walk, zone, CONNECTION, &key):
         return D_NONE
-    if recall(walk, &key, D_FORWARD) != NULL:
+    tag = state_tag(walk.state, &key)
+    if recall_tagged(walk, &key, tag, D_FORWARD) != NULL:
         return D_FORWARD
     state_key_swap(&swapped, &key)
     if recall(walk, &swapped, D_RETURN) != NULL:
         return D_RETURN
-    return begin_one(walk, &key)
+    return begin_one(walk, &key, tag)
 
 
 cdef int related(Walk* walk, uint64_t zone) noexcept nogil:
@@ -47,13 +49,14 @@ cdef int related(Walk* walk, uint64_t zone) noexcept nogil:
     return D_NONE
 
 
-cdef int begin_one(Walk* walk, const StateKey* key) noexcept nogil:
+cdef int begin_one(Walk* walk, const StateKey* key, tag_t tag) noexcept nogil:
     cdef StateEntry entry
     miss(walk)
     if key.proto == IP_TCP and walk.pkt.key.tcp_flags & (TCP_RST | TCP_FIN):
         return D_NONE
     memset(&entry, 0, sizeof(StateEntry))
     entry.key = key[0]
+    entry.tag = tag
     remember(walk, &entry)
     return D_FORWARD
 
@@ -207,8 +210,13 @@ cdef bint read_embedded_ports(const uint8_t* l4, uint32_t room, StateKey* out) n
 # --- entries
 
 cdef const StateEntry* recall(Walk* walk, const StateKey* key, int direction) noexcept nogil:
+    return recall_tagged(walk, key, state_tag(walk.state, key), direction)
+
+
+cdef const StateEntry* recall_tagged(
+    Walk* walk, const StateKey* key, tag_t tag, int direction,
+) noexcept nogil:
     cdef const StateEntry* found = pending(walk, key)
-    cdef tag_t tag = state_tag(walk.state, key)
     add_tag(walk, tag)
     if found == NULL:
         found = state_find_tagged(walk.state, key, tag, walk.now)
@@ -247,7 +255,7 @@ cdef bint remember(Walk* walk, const StateEntry* entry) noexcept nogil:
         return False
     created = &walk.out.created[walk.out.n_created]
     created[0] = entry[0]
-    created.tag = state_tag(walk.state, &entry.key)
+    created.tag = entry.tag or state_tag(walk.state, &entry.key)
     if walk.state != NULL:
         state_prefetch(walk.state, created.tag)
     if created.state == 0:

@@ -11,6 +11,7 @@
 from ipaddress import ip_address
 from typing import NamedTuple
 
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
@@ -65,6 +66,9 @@ class Received(NamedTuple):
     slow: list
     effects: list
     state: list = []
+
+
+tuple_new = tuple.__new__
 
 
 cdef class Datapath:
@@ -149,21 +153,30 @@ cdef class Datapath:
     # --- packets
 
     def receive(self, data, nsec_t now_ns):
-        cdef const uint8_t[::1] view = data
-        cdef uint64_t len_bytes = view.shape[0]
-        cdef uint64_t at = 0
-        cdef uint32_t message_bytes
+        cdef Py_buffer view
         slow = []
         self.refresh(now_ns)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)  # a typed memoryview costs more than parsing
+        try:
+            at = self.read(<const uint8_t*>view.buf, view.len, slow, now_ns)
+        finally:
+            PyBuffer_Release(&view)
+        return self.received(at, slow)
+
+    cdef uint64_t read(
+        self, const uint8_t* data, uint64_t len_bytes, list slow, nsec_t now,
+    ) except? 0xffffffffffffffff:
+        cdef uint64_t at = 0
+        cdef uint32_t message_bytes
         while at < len_bytes:
             with nogil:
-                at += self.answer(&view[at], len_bytes - at, now_ns)
-            message_bytes = message_len(&view[at], len_bytes - at) if at < len_bytes else 0
+                at += self.answer(data + at, len_bytes - at, now)
+            message_bytes = message_len(data + at, len_bytes - at) if at < len_bytes else 0
             if message_bytes == 0:
                 break
-            slow.append(bytes(view[at:at + message_bytes]))
+            slow.append(data[at:at + message_bytes])
             at += message_bytes
-        return self.received(at, slow)
+        return at
 
     def inject(self, bytes packet, str in_port, nsec_t now_ns):
         return self.again(packet, in_port, now_ns, False)
@@ -416,9 +429,10 @@ cdef class Datapath:
             hot_forget_lengths(self.hot)
         if self.all_stale:
             hot_review_all(self.hot, now)
-        for tag in self.stale:
-            hot_review_tag(self.hot, tag, now)
-        self.stale.clear()
+        if self.stale:
+            for tag in self.stale:
+                hot_review_tag(self.hot, tag, now)
+            self.stale.clear()
         self.all_stale = False
         return 0
 
@@ -426,18 +440,24 @@ cdef class Datapath:
 
     cdef object received(self, uint64_t consumed, list slow):
         effects, self.effects = self.effects, []
-        return Received(consumed, self.take_out(), slow, effects, self.take_state())
+        # as Received(...) does in the end
+        return tuple_new(Received, (consumed, self.take_out(), slow, effects, self.state_out()))
 
     def take_state(self):
+        return self.state_out()
+
+    cdef list state_out(self):
         cdef uint32_t host
         cdef Buffer* message
+        cdef list hosts
         found = []
         if not self.hot.keeper.waiting:
             return found
+        hosts = self.topology.names.hosts
         for host in range(self.hot.keeper.n_messages):
             message = &self.hot.keeper.messages[host]
             if message.len_bytes:
-                found.append((self.topology.names.hosts[host], message.data[:message.len_bytes]))
+                found.append((hosts[host], message.data[:message.len_bytes]))
                 message.len_bytes = 0
         self.hot.keeper.waiting = 0
         return found

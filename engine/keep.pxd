@@ -20,6 +20,8 @@ cdef struct Keeper:
     Buffer* messages       # to be sent, by host
     uint32_t n_messages
     uint8_t waiting        # some are not empty
+    Buffer items           # of the verdict at hand, to go into them
+    uint32_t n_items
     uint64_t n_told        # entries in all that there have been
     uint8_t* hears         # by host: whether it hears of the verdict at hand
     uint32_t n_hears

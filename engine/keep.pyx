@@ -3,11 +3,11 @@
 from libc.stdlib cimport free
 
 from onehop.engine.blocks cimport leases, lessee_of
-from onehop.engine.buffer cimport grow
-from onehop.engine.cdefs cimport NONE, tag_t
+from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.cdefs cimport NONE
 from onehop.engine.state cimport (
-    D_NONE, SNAT, StateKey, state_find, state_find_tagged, state_insert_tagged, state_remove,
-    state_tag, state_timeout, state_touch, track_next,
+    D_NONE, SNAT, state_find, state_insert_tagged, state_remove, state_timeout, state_touch,
+    track_next,
 )
 from onehop.engine.state_codec cimport ITEM_MAX, ITEM_PUT, item_write, message_append
 from onehop.engine.topology cimport Device, Port
@@ -31,16 +31,19 @@ cdef bint keep(
     return True
 
 
-cdef bint create(Keeper* keeper, const Verdict* verdict, nsec_t now) noexcept nogil:
-    """All or nothing."""
+cdef bint create(Keeper* keeper, const Verdict* verdict, nsec_t now) except? False nogil:
+    """All or nothing; what it creates is to be told."""
     cdef uint32_t i, j
+    cdef StateEntry* entry
     for i in range(verdict.n_created):
-        if state_insert_tagged(
-            keeper.table, &verdict.created[i], verdict.created[i].tag, now
-        ) == NULL:
+        entry = state_insert_tagged(
+            keeper.table, &verdict.created[i], verdict.created[i].tag, now)
+        if entry == NULL:
             for j in range(i):
                 state_remove(keeper.table, &verdict.created[j].key)
+            forget_items(keeper)
             return False
+        note_item(keeper, entry, now)
     return True
 
 
@@ -75,27 +78,37 @@ cdef int keep_telling(
     for i in range(verdict.n_used):
         if verdict.used[i].key.kind == SNAT:
             note_lessee(keeper, topo, state_find(keeper.table, &verdict.used[i].key, now))
-    for i in range(verdict.n_created):
-        tell(keeper, &verdict.created[i].key, verdict.created[i].tag, now)
     for i in range(verdict.n_used):
-        tell(keeper, &verdict.used[i].key, state_tag(keeper.table, &verdict.used[i].key), now)
+        note_item(keeper, <StateEntry*>state_find(keeper.table, &verdict.used[i].key, now), now)
+    tell(keeper)
     return 0
 
 
-cdef int tell(Keeper* keeper, const StateKey* key, tag_t tag, nsec_t now) except -1 nogil:
-    cdef StateEntry* entry = <StateEntry*>state_find_tagged(keeper.table, key, tag, now)
-    cdef uint8_t[ITEM_MAX] item
-    cdef uint32_t i, len_bytes
+cdef int note_item(Keeper* keeper, StateEntry* entry, nsec_t now) except -1 nogil:
+    cdef uint8_t* room
     if entry == NULL:
         return 0
     entry.told_at = now
-    if keeper.n_hearers == 0:
-        return 0
-    len_bytes = item_write(item, ITEM_PUT, entry, now)
-    for i in range(keeper.n_hearers):
-        message_append(&keeper.messages[keeper.hearers[i]], item, len_bytes)
-    keeper.n_told += keeper.n_hearers
-    keeper.waiting = 1
+    room = reserve(&keeper.items, ITEM_MAX)
+    written(&keeper.items, item_write(room, ITEM_PUT, entry, now))
+    keeper.n_items += 1
+    return 0
+
+
+cdef inline void forget_items(Keeper* keeper) noexcept nogil:
+    keeper.items.len_bytes = 0
+    keeper.n_items = 0
+
+
+cdef int tell(Keeper* keeper) except -1 nogil:
+    """What was noted, written once, to all who hear."""
+    cdef uint32_t i
+    for i in range(keeper.n_hearers if keeper.n_items else 0):
+        message_append(&keeper.messages[keeper.hearers[i]], keeper.items.data,
+                       keeper.items.len_bytes, keeper.n_items)
+        keeper.n_told += keeper.n_items
+        keeper.waiting = 1
+    forget_items(keeper)
     return 0
 
 
@@ -168,5 +181,6 @@ cdef void keeper_clear(Keeper* keeper) noexcept nogil:
     for i in range(keeper.n_messages):
         free(keeper.messages[i].data)
     free(keeper.messages)
+    free(keeper.items.data)
     free(keeper.hears)
     free(keeper.hearers)

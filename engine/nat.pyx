@@ -5,7 +5,9 @@ from libc.string cimport memcpy, memset
 
 from onehop.engine.blocks cimport Pool, pool_at, pool_of
 from onehop.engine.cdefs cimport NONE
-from onehop.engine.connections cimport is_icmp_error, packet_state_key, pending, recall, remember
+from onehop.engine.connections cimport (
+    is_icmp_error, packet_state_key, pending, recall, recall_tagged, remember,
+)
 from onehop.engine.known cimport mix
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_LATER, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
@@ -144,7 +146,8 @@ cdef void begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil:
     cdef StateEntry partner
     made.flags = flags
     make_partner(&partner, made)
-    recall(walk, &partner.key, D_NONE)  # notes its tag
+    partner.tag = state_tag(walk.state, &partner.key)
+    recall_tagged(walk, &partner.key, partner.tag, D_NONE)  # notes it
     if remember(walk, made) and remember(walk, &partner):
         apply(walk, made)
 

@@ -42,6 +42,7 @@ cdef enum Direction:
 cdef enum:
     HEADER_BYTES = 128     # sizeof(StateHeader)
     SLOT_BYTES = 97        # sizeof(StateEntry), and its mark
+    TAG_MARK = 0xa5        # a tag's low byte
     TCP_FIN = 1
     TCP_SYN = 2
     TCP_RST = 4
@@ -108,7 +109,8 @@ cdef const StateEntry* state_find(
 ) noexcept nogil
 cdef StateEntry* state_by_tag(const StateTable* table, tag_t tag, nsec_t now) noexcept nogil
 # Whether a tag can be that of an entry.
-cdef bint is_state_tag(tag_t tag) noexcept nogil
+cdef inline bint is_state_tag(tag_t tag) noexcept nogil:
+    return tag & 0xff == TAG_MARK
 
 # The same where the key's tag is known; and to have the memory that it needs brought near.
 cdef const StateEntry* state_find_tagged(

@@ -27,12 +27,14 @@ cdef enum:
 cdef int message_add(
     Buffer* message, int operation, const StateEntry* entry, nsec_t now,
 ) except -1 nogil
-# The same in two steps, for an item that goes into several messages: its bytes, of which there are
-# ITEM_MAX at the most, and how many they are; and into a message.
+# The same in two steps, for items that go into several messages: an item's bytes, of which there
+# are ITEM_MAX at the most, and how many they are; and items into a message.
 cdef uint32_t item_write(
     uint8_t* at, int operation, const StateEntry* entry, nsec_t now,
 ) noexcept nogil
-cdef int message_append(Buffer* message, const uint8_t* item, uint32_t len_bytes) except -1 nogil
+cdef int message_append(
+    Buffer* message, const uint8_t* items, uint64_t len_bytes, uint32_t n_items,
+) except -1 nogil
 # Take in what it says; append the tags of entries that came, went or changed, as tag_t.
 # False: it is no message; what came before its fault was taken in.
 cdef bint message_merge(

@@ -28,7 +28,7 @@ cdef int message_add(
     Buffer* message, int operation, const StateEntry* entry, nsec_t now,
 ) except -1 nogil:
     cdef uint8_t[ITEM_MAX] item
-    return message_append(message, item, item_write(item, operation, entry, now))
+    return message_append(message, item, item_write(item, operation, entry, now), 1)
 
 
 cdef uint32_t item_write(
@@ -45,12 +45,14 @@ cdef uint32_t item_write(
     return 2 + len_bytes
 
 
-cdef int message_append(Buffer* message, const uint8_t* item, uint32_t len_bytes) except -1 nogil:
+cdef int message_append(
+    Buffer* message, const uint8_t* items, uint64_t len_bytes, uint32_t n_items,
+) except -1 nogil:
     if message.len_bytes == 0:
         message_begin(message)
-    memcpy(reserve(message, len_bytes), item, len_bytes)
+    memcpy(reserve(message, len_bytes), items, len_bytes)
     written(message, len_bytes)
-    put32(message.data + 4, get32(message.data + 4) + 1)
+    put32(message.data + 4, get32(message.data + 4) + n_items)
     return 0
 
 

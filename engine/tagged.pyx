@@ -17,15 +17,23 @@ cdef uint32_t tagged_add(
     Tagged* index, uint32_t flow, const tag_t* tags, uint32_t n_tags,
 ) except? 0xffffffff nogil:
     cdef uint32_t first = 0
-    cdef uint32_t i, entry, link
+    cdef uint32_t i, at
+    cdef TagEntry* entry
+    cdef TagLink* link
+    make_room(index, n_tags)
     for i in range(n_tags):
-        entry = entry_of(index, tags[i])
+        at = entry_of(index, tags[i])
+        entry = &index.entries[at]
         link = new_link(index)
-        index.links[link] = TagLink(entry, flow, 0, index.entries[entry].links, first)
-        if index.links[link].next:
-            index.links[index.links[link].next].prev = link
-        index.entries[entry].links = link
-        first = link
+        link.entry = at
+        link.flow = flow
+        link.prev = 0
+        link.next = entry.links
+        link.next_of_flow = first
+        first = <uint32_t>(link - index.links)
+        if entry.links:
+            index.links[entry.links].prev = first
+        entry.links = first
     return first
 
 
@@ -79,14 +87,23 @@ cdef void unlink(Tagged* index, uint32_t at) noexcept nogil:
         drop_entry(index, link.entry)
 
 
-cdef uint32_t new_link(Tagged* index) except? 0xffffffff nogil:
+cdef int make_room(Tagged* index, uint32_t n_tags) except -1 nogil:
+    """For so many more, whether or not something is free: nothing below fails."""
+    grow(<void**>&index.links, &index.room_links, index.n_links + n_tags + 1, sizeof(TagLink))
+    grow(<void**>&index.entries, &index.room_entries, index.n_entries + n_tags + 1,
+         sizeof(TagEntry))
+    while index.used + n_tags > index.n_buckets:
+        spread(index)
+    return 0
+
+
+cdef inline TagLink* new_link(Tagged* index) noexcept nogil:
     cdef uint32_t link = index.free_link
     if link:
         index.free_link = index.links[link].next_of_flow
-        return link
-    grow(<void**>&index.links, &index.room_links, index.n_links + 2, sizeof(TagLink))
+        return &index.links[link]
     index.n_links += 1
-    return index.n_links
+    return &index.links[index.n_links]
 
 
 # --- entries
@@ -105,28 +122,28 @@ cdef inline uint32_t find_entry(const Tagged* index, tag_t tag) noexcept nogil:
     return entry
 
 
-cdef uint32_t entry_of(Tagged* index, tag_t tag) except? 0xffffffff nogil:
+cdef inline uint32_t entry_of(Tagged* index, tag_t tag) noexcept nogil:
     """The tag's entry, made where there is none."""
-    cdef uint32_t entry = find_entry(index, tag)
-    cdef uint32_t* bucket
+    cdef uint32_t* bucket = &index.buckets[bucket_of(index, tag)]
+    cdef uint32_t entry = bucket[0]
+    while entry and index.entries[entry].tag != tag:
+        entry = index.entries[entry].next
     if entry:
         return entry
-    if index.used >= index.n_buckets:
-        spread(index)
     entry = new_entry(index)
-    bucket = &index.buckets[bucket_of(index, tag)]
-    index.entries[entry] = TagEntry(tag, 0, bucket[0])
+    index.entries[entry].tag = tag
+    index.entries[entry].links = 0
+    index.entries[entry].next = bucket[0]
     bucket[0] = entry
     index.used += 1
     return entry
 
 
-cdef uint32_t new_entry(Tagged* index) except? 0xffffffff nogil:
+cdef inline uint32_t new_entry(Tagged* index) noexcept nogil:
     cdef uint32_t entry = index.free_entry
     if entry:
         index.free_entry = index.entries[entry].next
         return entry
-    grow(<void**>&index.entries, &index.room_entries, index.n_entries + 2, sizeof(TagEntry))
     index.n_entries += 1
     return index.n_entries
 

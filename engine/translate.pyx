@@ -21,7 +21,7 @@ from onehop.engine.packet cimport ETH_IPV4, IP_SCTP, IP_TCP, VLAN_PRESENT
 from onehop.engine.topology cimport Device, Host, Port
 from onehop.engine.verdict cimport (
     A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
-    A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN,
+    A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, N_ACTION_KINDS,
 )
 
 cdef enum:
@@ -83,23 +83,17 @@ cdef int translate(
 # --- changes
 
 cdef int put_changes(Writer* writer, const Action* actions, uint32_t n) except -1 nogil:
+    """Of those that set the same, the last."""
+    cdef uint32_t[N_ACTION_KINDS] last
     cdef uint32_t i
     for i in range(n):
+        last[actions[i].kind] = i
         if actions[i].kind == A_DEC_TTL:
             put_ttl_step(writer)
     for i in range(n):
-        if not is_superseded(actions + i, n - i):
+        if last[actions[i].kind] == i:
             put_change(writer, &actions[i])
     return 0
-
-
-cdef bint is_superseded(const Action* actions, uint32_t n) noexcept nogil:
-    """Whether a later one sets the same."""
-    cdef uint32_t i
-    for i in range(1, n):
-        if actions[i].kind == actions[0].kind:
-            return True
-    return False
 
 
 cdef int put_ttl_step(Writer* writer) except -1 nogil:
@@ -214,19 +208,29 @@ cdef int put_short(Writer* writer, uint16_t kind, uint16_t value) except -1 nogi
 
 
 cdef int put_integer(Writer* writer, uint32_t field, uint64_t value) except -1 nogil:
-    cdef uint8_t[8] body
-    put64(body, value)
-    return put_field(writer, field, body + 8 - (field & 0xff))
+    cdef uint8_t* at = reserve(writer.out, ACTION_MAX)
+    put16(at, OFPAT_SET_FIELD)
+    put16(at + 2, 16)
+    put32(at + 4, field)
+    put64(at + 8, value << 8 * (8 - (field & 0xff)))
+    written(writer.out, 16)
+    return 0
 
 
 cdef int put_field(Writer* writer, uint32_t field, const uint8_t* value) except -1 nogil:
+    """Of 4, 6 or 16 bytes."""
     cdef uint32_t len_bytes = field & 0xff
     cdef uint32_t padded = (8 + len_bytes + 7) & ~7u
     cdef uint8_t* at = reserve(writer.out, ACTION_MAX)
     put16(at, OFPAT_SET_FIELD)
     put16(at + 2, padded)
     put32(at + 4, field)
-    memcpy(at + 8, value, len_bytes)
-    memset(at + 8 + len_bytes, 0, padded - 8 - len_bytes)
+    memset(at + 8, 0, 16)
+    if len_bytes == 4:  # known lengths: moves, no calls
+        memcpy(at + 8, value, 4)
+    elif len_bytes == 6:
+        memcpy(at + 8, value, 6)
+    else:
+        memcpy(at + 8, value, 16)
     written(writer.out, padded)
     return 0

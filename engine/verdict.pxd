@@ -27,6 +27,7 @@ cdef enum ActionKind:
     A_SET_TP_DST = 9
     A_OUTPUT = 10         # value: index of the exterior port
     A_FLOOD = 11          # value: index of the bridge; to its exterior ports but except_port
+    N_ACTION_KINDS = 12
 
 cdef enum Reason:         # why; in words in verdict.REASONS
     R_NONE = 0
