@@ -1,12 +1,14 @@
 """What changes cost over HTTP beside so many ports: `python perf/measure_api.py [PORTS]`.
 
 Starts a store and an API server of its own, creates PORTS ports (100 000) in bulks of 10 000, then
-single ones, and prints the times as JSON.  The machine should have nothing else to do.
+single ones, and prints the times and the server's memory as JSON.  The machine should have nothing
+else to do.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import sys
 import tempfile
@@ -50,7 +52,15 @@ def _measure(api: Client, ports: int) -> dict[str, Any]:
         "single_p50_ms": round(singles[SINGLES // 2] * 1000, 1),
         "single_p99_ms": round(singles[SINGLES * 99 // 100] * 1000, 1),
         "single_max_ms": round(singles[-1] * 1000, 1),
+        "server_mb": _memory_mb(),
     }
+
+
+def _memory_mb() -> int:
+    """What the API server, this process's only child, has in memory at most."""
+    (pid,) = pathlib.Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
 
 
 def _port(number: int) -> dict[str, Any]:

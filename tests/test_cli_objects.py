@@ -262,6 +262,9 @@ def test_a_bad_change_changes_nothing() -> None:
     assert refused("set", "port", "vm", "name=x") == [
         "onehop: port 'vm': name: cannot become 'x': a name never changes"
     ]
+    assert refused("set", "port", "vm", "addresses=10.0.0.6", "addresses=10.0.0.7") == [
+        "onehop: port 'vm': addresses: stands twice; put commas between several values"
+    ]
     assert refused("set", "port", "vm", "mac+=1") == [
         "onehop: port 'vm': mac: holds one value; use = instead"
     ]

@@ -217,6 +217,10 @@ def test_a_backup_is_restored_while_the_store_runs(
     (tmp_path / "no").write_text("no backup")
     with pytest.raises(server.ServerError):
         cluster.restore(remotes(members), tmp_path / "no")
+    text = tmp_path / "text"
+    text.write_text("bridges: []")
+    with pytest.raises(server.ServerError, match=f"{text} is no backup of a store"):
+        cluster.restore(remotes(members), text)
 
 
 def test_three_running_members_get_another_schema_and_keep_what_they_hold(

@@ -39,6 +39,9 @@ def assigned(
             changes[name] = text  # the model refuses it, together with all else
         elif sign and not fields[name].many:
             problems.append(Problem(kind.KIND, label, name, "holds one value; use = instead"))
+        elif not sign and name in changes:
+            reason = "stands twice; put commas between several values"
+            problems.append(Problem(kind.KIND, label, name, reason))
         else:
             value = value_of(fields[name], text)
             before = changes.get(name, held.get(name, ()))

@@ -122,10 +122,17 @@ def restore(remote: str, file: pathlib.Path) -> None:
         copy, wanted = pathlib.Path(directory) / "copy.db", pathlib.Path(directory) / "schema"
         copy.write_bytes(file.read_bytes())
         wanted.write_text(json.dumps(schema()))
-        if run_program("ovsdb-tool", "db-name", str(copy)).strip() != DATABASE:
+        if _database_in(copy) != DATABASE:
             raise ServerError(f"{file} is no backup of a store")
         run_program("ovsdb-tool", "convert", str(copy), str(wanted))
         _client("restore", remote, content=copy)
+
+
+def _database_in(file: pathlib.Path) -> str:
+    try:
+        return run_program("ovsdb-tool", "db-name", str(file)).strip()
+    except ServerError:  # it names the copy, which nobody knows
+        return ""
 
 
 def upgrade(remote: str) -> bool:
