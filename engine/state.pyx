@@ -332,7 +332,7 @@ cdef int state_expire(StateTable* table, nsec_t now, Buffer* tags) except -1 nog
     cdef StateEntry* slot
     while steps:
         slot = &table.slots[table.header.hand]
-        if slot.key.kind and slot.expires <= now:
+        if table.marks[table.header.hand] and slot.expires <= now:  # free slots are not read
             (<tag_t*>reserve(tags, sizeof(tag_t)))[0] = slot.tag
             written(tags, sizeof(tag_t))
             table.header.expired += 1
