@@ -23,10 +23,10 @@ from onehop.engine.filter cimport (
 from onehop.engine.known cimport ANY_VLAN, Entry, Subject, find, mac_subject, neighbor_subject
 from onehop.engine.names cimport mac_tag, neighbor_tag
 from onehop.engine.packet cimport (
-    ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
+    ETH_ARP, ETH_IPV6, ICMP6_NS, VLAN_PRESENT, Packet,
 )
 from onehop.engine.port cimport emit, leave
-from onehop.engine.neighbor cimport overhear
+from onehop.engine.neighbor cimport is_nd, overhear
 from onehop.engine.topology cimport DEVICE_BRIDGE, DEVICE_ROUTER, Device
 from onehop.engine.verdict cimport (
     CONSUMED, DROP, FORWARD, LOOP, R_ARP, R_BAD_SOURCE, R_LOOP, R_NOWHERE, R_SAME_PORT, R_TOO_LONG,
@@ -34,7 +34,7 @@ from onehop.engine.verdict cimport (
 from onehop.engine.walk cimport (
     S_ANSWERS, S_FLOODS, S_KNOWN_MAC, S_LEARNS, S_TAG_MAC, S_TAG_NEIGHBOR, S_UNKNOWN_MAC,
     add_flood, add_output, add_tag, decide, room, room_at, see_eth_dst, see_eth_src, see_eth_type,
-    see_group_bit, see_proto, see_tp_src, see_vlan, settle, tell,
+    see_group_bit, see_vlan, settle, tell,
 )
 
 cdef enum Reached:         # of a host's ports, by a flood
@@ -63,7 +63,7 @@ cdef int at_bridge(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     see_group_bit(walk)
     if not walk.pkt.key.eth_dst[0] & 1:
         return to_mac(walk, bridge, in_port)
-    if is_group_nd(walk):
+    if walk.pkt.key.eth_type == ETH_IPV6 and is_nd(walk):
         walk.out.cacheable = 0
         if answer_nd(walk, bridge, in_port):
             return decide(walk, CONSUMED, R_ARP)
@@ -193,16 +193,6 @@ cdef bint answer_arp(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:
     if pkt.data != NULL:
         emit(walk, in_port, arp_reply(room_at(walk), room(walk), pkt, mac))
     return True
-
-
-cdef bint is_group_nd(Walk* walk) noexcept nogil:
-    if walk.pkt.key.eth_type != ETH_IPV6:
-        return False
-    see_proto(walk)
-    if walk.pkt.key.ip_proto != IP_ICMP6:
-        return False
-    see_tp_src(walk)
-    return walk.pkt.key.tp_src == ICMP6_NS or walk.pkt.key.tp_src == ICMP6_NA
 
 
 cdef bint answer_nd(Walk* walk, idx_t bridge, idx_t in_port) noexcept nogil:

@@ -55,7 +55,6 @@ cdef enum Condition:       # in the order in which they are looked at
     C_DST_PORTS = 1 << 19
     C_FORWARD = 1 << 20
     C_RETURN = 1 << 21
-    N_CONDITIONS = 22
 
 cdef enum FragmentPolicy:
     FRAGMENT_FIRST = 1

@@ -16,7 +16,6 @@ cdef enum IcmpError:  # ICMP type/code, ICMPv6 type/code
     TTL_EXCEEDED = 3  # 11/0, 3/0
     TOO_BIG = 4  # 3/4, 2/0; says the MTU
     PORT_UNREACHABLE = 5  # 3/3, 1/4
-    PROTOCOL_UNREACHABLE = 6  # 3/2, 4/1
 
 # "Who has target_ip?" from src_mac, src_ip. Broadcast, or the solicited-node group.
 cdef uint32_t arp_request(

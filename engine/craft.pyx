@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.checksum cimport fold, pseudo_sum, sum16
-from onehop.engine.octets cimport put16, put32
+from onehop.engine.octets cimport is_zero, put16, put32
 from onehop.engine.packet cimport (
     ARP_REPLY, ARP_REQUEST, ETH_ARP, ETH_IPV4, ETH_IPV6, ETH_VLAN, FRAG_FIRST, FRAG_LATER, FRAG_NO,
     ICMP6_ECHO, ICMP6_ECHO_REPLY, ICMP6_NA, ICMP6_NS, ICMP_ECHO, ICMP_ECHO_REPLY, IP_ICMP,
@@ -203,10 +203,6 @@ cdef inline bint is_host6(const uint8_t* ip) noexcept nogil:
 
 cdef inline bint is_group4(const uint8_t* ip) noexcept nogil:
     return ip[0] >> 4 == 14 or memcmp(ip, b"\xff\xff\xff\xff", 4) == 0
-
-
-cdef inline bint is_zero(const uint8_t* ip, uint32_t len_bytes) noexcept nogil:
-    return memcmp(ip, b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", len_bytes) == 0
 
 
 cdef uint32_t icmp_error(

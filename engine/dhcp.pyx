@@ -15,7 +15,7 @@ from onehop.engine.craft cimport put_ethernet
 from onehop.engine.lease cimport (
     HEAD_BYTES, LEASE_S, T_ACK, T_INFORMED, T_MALFORMED, T_NAK, T_NOTHING, T_OFFER,
 )
-from onehop.engine.octets cimport get16, put16, put32
+from onehop.engine.octets cimport get16, is_zero, put16, put32
 from onehop.engine.packet cimport ETH_IPV4, IP_UDP
 
 cdef enum:
@@ -91,7 +91,7 @@ cdef bint read_request(Request* request, const Packet* pkt) noexcept nogil:
         return False
     if memcmp(message, b"\x01\x01\x06", 3) != 0:  # a request by Ethernet
         return False
-    if not is_zero(message + 24):  # through a relay: machines have none
+    if not is_zero(message + 24, 4):  # through a relay: machines have none
         return False
     if memcmp(message + 236, b"\x63\x82\x53\x63", 4) != 0:
         return False
@@ -134,10 +134,6 @@ cdef bint read_option(Request* request, const uint8_t* at) noexcept nogil:
     return True
 
 
-cdef inline bint is_zero(const uint8_t* ip) noexcept nogil:
-    return ip[0] | ip[1] | ip[2] | ip[3] == 0
-
-
 cdef int decide_on(const Request* request, const Lease* lease) noexcept nogil:
     cdef const uint8_t* claimed = request.message + 12
     if lease.has_mac and memcmp(request.message + 28, lease.mac, 6) != 0:
@@ -149,12 +145,12 @@ cdef int decide_on(const Request* request, const Lease* lease) noexcept nogil:
     if request.kind == K_DECLINE or request.kind == K_RELEASE:
         return T_NOTHING
     if request.kind == K_INFORM:
-        return T_MALFORMED if is_zero(claimed) else T_INFORMED
+        return T_MALFORMED if is_zero(claimed, 4) else T_INFORMED
     if request.kind != K_REQUEST:
         return T_MALFORMED
     if request.wanted != NULL:
         claimed = request.wanted
-    if is_zero(claimed):
+    if is_zero(claimed, 4):
         return T_MALFORMED
     return T_ACK if memcmp(claimed, lease.ip, 4) == 0 else T_NAK
 
@@ -222,10 +218,10 @@ cdef uint32_t put_frame(
     """The headers before a message (RFC 2131, section 4.1); the length of all."""
     cdef const uint8_t* ip = lease.ip
     cdef const uint8_t* to = request.message + 28
-    if not is_zero(request.message + 12):
+    if not is_zero(request.message + 12, 4):
         ip = request.message + 12
     if told == T_NAK or (
-        is_zero(request.message + 12) and get16(request.message + 10) & WANTS_BROADCAST
+        is_zero(request.message + 12, 4) and get16(request.message + 10) & WANTS_BROADCAST
     ):
         ip, to = b"\xff\xff\xff\xff", b"\xff\xff\xff\xff\xff\xff"
     put_ethernet(out, to, mac, 0, ETH_IPV4)

@@ -15,7 +15,7 @@ from onehop.engine.craft cimport put_ethernet
 from onehop.engine.lease cimport (
     HEAD_BYTES, LEASE_S, T_ADVERTISE, T_MALFORMED, T_NOTHING, T_REPLY, put_link_local,
 )
-from onehop.engine.octets cimport get16, put16, put32
+from onehop.engine.octets cimport get16, is_link_local, put16, put32, same_bits
 from onehop.engine.packet cimport ETH_IPV6, IP_UDP
 
 cdef enum:
@@ -91,10 +91,6 @@ cdef uint32_t dhcp6_answer(
     options.at, options.end = message + 4, out + HEAD_BYTES + LONGEST
     put_options(&options, &request, lease)
     return put_frame(out, pkt, mac, <uint32_t>(options.at - message))
-
-
-cdef inline bint is_link_local(const uint8_t* ip) noexcept nogil:
-    return ip[0] == 0xfe and ip[1] & 0xc0 == 0x80
 
 
 # --- what is asked
@@ -249,17 +245,12 @@ cdef bint is_on_link(const uint8_t* asked, const Lease* lease) noexcept nogil:
     cdef const uint8_t* at = asked + 16
     cdef const uint8_t* end = asked + 4 + get16(asked + 2)
     while at < end:
-        if get16(at) == O_ADDRESS and not is_within(at + 4, lease.ip, lease.prefix_bits):
+        if get16(at) == O_ADDRESS and (
+            same_bits(at + 4, lease.ip, lease.prefix_bits) < lease.prefix_bits
+        ):
             return False
         at += 4 + get16(at + 2)
     return True
-
-
-cdef bint is_within(const uint8_t* a, const uint8_t* b, uint32_t bits) noexcept nogil:
-    cdef uint32_t whole = bits >> 3
-    if memcmp(a, b, whole) != 0:
-        return False
-    return bits & 7 == 0 or (a[whole] ^ b[whole]) >> (8 - (bits & 7)) == 0
 
 
 cdef void put_lease(

@@ -10,6 +10,7 @@ from onehop.engine.nat cimport (
     N_DONE, N_IMPOSSIBLE, N_PASSED, set_destination_ip, set_source_ip, translate_back,
     translate_source,
 )
+from onehop.engine.neighbor cimport is_on_link
 from onehop.engine.packet cimport ETH_IPV4
 from onehop.engine.quoted cimport quoted_key, set_quoted_address
 from onehop.engine.route cimport ROUTE_POOL, Node, Trie, trie_above, trie_descend
@@ -97,41 +98,17 @@ cdef int hairpin(Walk* walk, idx_t router, idx_t index) noexcept nogil:
 
 cdef bint is_at_home(Walk* walk, idx_t index) noexcept nogil:
     """Whether the source is in the port's subnet, where its answer would not come by here."""
-    cdef const Port* port = &walk.topo.ports[index]
-    cdef uint32_t i
     see_ip_src(walk, 32 if family_of(walk) == 4 else 128)
-    for i in range(port.n_addresses):
-        if is_within(walk, port, i, walk.pkt.key.ip_src):
-            return True
-    return False
-
-
-cdef bint is_within(
-    const Walk* walk, const Port* port, uint32_t nth, const uint8_t* ip,
-) noexcept nogil:
-    return port.addresses[nth].family == family_of(walk) and same_prefix(
-        port.addresses[nth].ip, ip, port.addresses[nth].prefix_bits)
-
-
-cdef bint same_prefix(const uint8_t* a, const uint8_t* b, uint32_t n_bits) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n_bits):
-        if (a[i >> 3] ^ b[i >> 3]) >> (7 - (i & 7)) & 1:
-            return False
-    return True
+    return is_on_link(&walk.topo.ports[index], family_of(walk), walk.pkt.key.ip_src)
 
 
 cdef bint is_outside(const Walk* walk, idx_t index, const uint8_t* floating) noexcept nogil:
     cdef const Port* port = &walk.topo.ports[index]
-    cdef uint32_t i
     if port.peer == NONE:
         return True
     if walk.topo.devices[walk.topo.ports[port.peer].device].kind == DEVICE_ROUTER:
         return True
-    for i in range(port.n_addresses):
-        if is_within(walk, port, i, floating):
-            return True
-    return False
+    return is_on_link(port, family_of(walk), floating)
 
 
 # --- others' questions

@@ -5,7 +5,7 @@ from libc.string cimport memcmp
 from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t
 from onehop.engine.connections cimport connection
 from onehop.engine.filter cimport F_ACCEPT, ask_chain
-from onehop.engine.octets cimport same_bits
+from onehop.engine.octets cimport is_link_local, is_zero, same_bits
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV4, ETH_IPV6, FRAG_LATER, ICMP6_NA, ICMP6_NS, IP_ICMP6, IP_UDP,
 )
@@ -104,18 +104,6 @@ cdef bint has_none_yet(Walk* walk, uint8_t family) noexcept nogil:
     if family == 6:
         return is_link_local(ip) or is_zero(ip, 16)
     return is_zero(ip, 4) and is_from_to(walk, DHCP_CLIENT, DHCP_SERVER)
-
-
-cdef inline bint is_link_local(const uint8_t* ip) noexcept nogil:
-    return ip[0] == 0xfe and ip[1] & 0xc0 == 0x80
-
-
-cdef bint is_zero(const uint8_t* bytes_, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n):
-        if bytes_[i]:
-            return False
-    return True
 
 
 # --- security groups

@@ -14,7 +14,7 @@ from onehop.engine.openflow cimport (
     FLOW_PRIORITY, OFPFC_ADD, OFPFC_DELETE_STRICT, OFPFC_MODIFY_STRICT, OFPP_CONTROLLER,
     put_ask, put_delete, put_flow_mod, put_packet_out,
 )
-from onehop.engine.oxm cimport Match, normalise, read_match
+from onehop.engine.oxm cimport Match, is_within, normalise, read_match
 from onehop.engine.packet cimport FlowKey, Packet
 from onehop.engine.simulate cimport simulate
 from onehop.engine.state cimport StateEntry, is_state_tag, state_by_tag, state_expire
@@ -208,16 +208,6 @@ cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) n
     seen_key = hot.again.key
     seen = hot.again.mask
     return normalise(&seen_key, &seen) and is_within(&seen, mask)
-
-
-cdef inline bint is_within(const FlowKey* part, const FlowKey* whole) noexcept nogil:
-    cdef const uint64_t* a = <const uint64_t*>part
-    cdef const uint64_t* b = <const uint64_t*>whole
-    cdef uint64_t beyond = 0
-    cdef uint32_t i
-    for i in range(sizeof(FlowKey) // 8):
-        beyond |= a[i] & ~b[i]
-    return beyond == 0
 
 
 cdef int hot_review_tag(Hot* hot, tag_t tag, nsec_t now) except -1 nogil:

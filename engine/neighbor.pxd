@@ -10,6 +10,8 @@ cdef int hear_arp(Walk* walk, idx_t index) noexcept nogil
 cdef int hear_nd(Walk* walk, idx_t index) noexcept nogil
 # A flooded packet reaches a router port: ARP and neighbor discovery teach who is there.
 cdef void overhear(Walk* walk, idx_t port) noexcept nogil
+# Whether one of the port's subnets has an address (16 bytes).
+cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil
 # What is known of an address (16 bytes) on the port's link, or NULL.
 cdef const Entry* neighbor(
     Walk* walk, const Port* port, uint8_t family, const uint8_t* ip,
@@ -20,4 +22,3 @@ cdef int ask(Walk* walk, idx_t index, uint8_t family, const uint8_t* ip) noexcep
 cdef const Address* own_address(
     const Port* port, uint8_t family, const uint8_t* towards,
 ) noexcept nogil
-# How many of the first n bits they have in common.

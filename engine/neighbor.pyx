@@ -11,7 +11,7 @@ from onehop.engine.cdefs cimport MAX_NEIGHBORS, NONE, uint32_t
 from onehop.engine.craft cimport arp_reply, arp_request, nd_advert, nd_solicit
 from onehop.engine.floating cimport is_floating
 from onehop.engine.known cimport PLACE_IS_PORT, Subject, find, neighbor_subject
-from onehop.engine.octets cimport same_bits
+from onehop.engine.octets cimport is_zero, same_bits
 from onehop.engine.packet cimport (
     ETH_ARP, ETH_IPV6, ICMP6_NA, ICMP6_NS, IP_ICMP6, VLAN_PRESENT, Packet,
 )
@@ -99,14 +99,6 @@ cdef void meet(
     memcpy(seen.ip, ip, 16)
     memcpy(seen.mac, mac, 6)
     walk.out.n_neighbors += 1
-
-
-cdef bint is_zero(const uint8_t* bytes_, uint32_t n) noexcept nogil:
-    cdef uint32_t i
-    for i in range(n):
-        if bytes_[i]:
-            return False
-    return True
 
 
 cdef bint is_on_link(const Port* port, uint8_t family, const uint8_t* ip) noexcept nogil:

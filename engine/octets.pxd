@@ -1,4 +1,4 @@
-"""Integers in network order, and prefixes."""
+"""Integers in network order, zeros, and prefixes."""
 
 from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
 
@@ -34,6 +34,19 @@ cdef inline void put32(uint8_t* p, uint32_t value) noexcept nogil:
 cdef inline void put64(uint8_t* p, uint64_t value) noexcept nogil:
     put32(p, <uint32_t>(value >> 32))
     put32(p + 4, <uint32_t>value)
+
+
+cdef inline bint is_zero(const uint8_t* p, uint32_t len_bytes) noexcept nogil:
+    cdef uint32_t at
+    cdef uint8_t found = 0
+    for at in range(len_bytes):
+        found |= p[at]
+    return found == 0
+
+
+cdef inline bint is_link_local(const uint8_t* ip) noexcept nogil:
+    """fe80::/10"""
+    return ip[0] == 0xfe and ip[1] & 0xc0 == 0x80
 
 
 cdef inline uint32_t same_bits(const uint8_t* a, const uint8_t* b, uint32_t n) noexcept nogil:

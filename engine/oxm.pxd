@@ -17,6 +17,24 @@ cdef struct Match:         # a match as it was read
 # False: no match can say it (ARP).
 cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil
 
+# Leave in the key only what the mask shows.
+cdef inline void hide(FlowKey* key, const FlowKey* mask) noexcept nogil:
+    cdef uint64_t* words = <uint64_t*>key
+    cdef const uint64_t* seen = <const uint64_t*>mask
+    cdef uint32_t i
+    for i in range(sizeof(FlowKey) // 8):
+        words[i] &= seen[i]
+
+# Whether a mask shows nothing that another one does not.
+cdef inline bint is_within(const FlowKey* part, const FlowKey* whole) noexcept nogil:
+    cdef const uint64_t* a = <const uint64_t*>part
+    cdef const uint64_t* b = <const uint64_t*>whole
+    cdef uint64_t beyond = 0
+    cdef uint32_t i
+    for i in range(sizeof(FlowKey) // 8):
+        beyond |= a[i] & ~b[i]
+    return beyond == 0
+
 # Write the ofp_match of a normalised key and mask, padding included; its length.
 cdef uint32_t put_match(
     uint8_t* out, const FlowKey* key, const FlowKey* mask, uint32_t ofport, uint16_t limits_mark,

@@ -8,7 +8,7 @@
 from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport uint16_t
-from onehop.engine.octets cimport get16, get32, get64, put16, put32
+from onehop.engine.octets cimport get16, get32, get64, is_zero, put16, put32
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_LATER, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
 )
@@ -60,7 +60,8 @@ cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil:
         mask.tp_src | mask.tp_dst | mask.ip_proto | mask.ip_tos | mask.ip_ttl | mask.ip_frag
         | mask.tcp_flags
     ):
-        return finish(key, mask)
+        hide(key, mask)
+        return True
     mask.eth_type = 0xffff
     if key.eth_type == ETH_IPV4:
         memset(mask.ip_src + 4, 0, 12)
@@ -71,7 +72,8 @@ cdef bint normalise(FlowKey* key, FlowKey* mask) noexcept nogil:
     mask.ip_tos = (0xfc if mask.ip_tos & 0xfc else 0) | (3 if mask.ip_tos & 3 else 0)
     mask.ip_ttl = 0xff if mask.ip_ttl else 0
     mask.ip_frag = 3 if mask.ip_frag else 0
-    return finish(key, mask)
+    hide(key, mask)
+    return True
 
 
 cdef void normalise_transport(const FlowKey* key, FlowKey* mask) noexcept nogil:
@@ -100,24 +102,6 @@ cdef inline uint32_t transport_base(const FlowKey* key) noexcept nogil:
     if key.ip_proto == IP_UDP:
         return OXM_UDP_SRC
     return OXM_SCTP_SRC if key.ip_proto == IP_SCTP else 0
-
-
-cdef inline bint finish(FlowKey* key, const FlowKey* mask) noexcept nogil:
-    """Leave in the key only what the mask shows."""
-    cdef uint8_t* bits = <uint8_t*>key
-    cdef const uint8_t* seen = <const uint8_t*>mask
-    cdef uint32_t at
-    for at in range(sizeof(FlowKey)):
-        bits[at] &= seen[at]
-    return True
-
-
-cdef inline bint is_zero(const uint8_t* data, uint32_t len_bytes) noexcept nogil:
-    cdef uint32_t at
-    cdef uint8_t found = 0
-    for at in range(len_bytes):
-        found |= data[at]
-    return found == 0
 
 
 # --- key -> OXM

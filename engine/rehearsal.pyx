@@ -18,7 +18,7 @@ from onehop.engine.cdefs cimport (
 )
 from onehop.engine.headers cimport FRAME_BYTES, answers, fill_answer, has_echo_id, put_frame
 from onehop.engine.known cimport mix
-from onehop.engine.oxm cimport Match, normalise, read_match
+from onehop.engine.oxm cimport Match, is_within, normalise, read_match
 from onehop.engine.packet cimport VLAN_PRESENT, FlowKey, Packet, match_view, parse
 from onehop.engine.simulate cimport simulate
 from onehop.engine.state cimport (
@@ -337,16 +337,6 @@ cdef int look_again(
     seen_key, seen = verdict.key, verdict.mask
     out.is_told = normalise(&seen_key, &seen) and is_within(&seen, mask)
     return 0
-
-
-cdef inline bint is_within(const FlowKey* part, const FlowKey* whole) noexcept nogil:
-    cdef const uint64_t* a = <const uint64_t*>part
-    cdef const uint64_t* b = <const uint64_t*>whole
-    cdef uint64_t beyond = 0
-    cdef uint32_t i
-    for i in range(sizeof(FlowKey) // 8):
-        beyond |= a[i] & ~b[i]
-    return beyond == 0
 
 
 def held_flows(flows, ports):

@@ -7,6 +7,7 @@ from onehop.engine.cover cimport flows_cover, flows_cover_many
 from onehop.engine.flows cimport (
     Flows, flows_add, flows_clear, flows_find, flows_init, flows_remove,
 )
+from onehop.engine.oxm cimport hide
 from onehop.engine.packet cimport FlowKey
 
 KEY_BYTES = sizeof(FlowKey)
@@ -73,12 +74,3 @@ def rows(keys):
     if found.ndim != 2 or found.shape[1] != KEY_BYTES:
         raise ValueError(f"not an array of {KEY_BYTES} bytes a row")
     return found
-
-
-cdef void hide(FlowKey* key, const FlowKey* mask) noexcept nogil:
-    """Leave in the key only what the mask shows."""
-    cdef uint8_t* bits = <uint8_t*>key
-    cdef const uint8_t* seen = <const uint8_t*>mask
-    cdef uint32_t at
-    for at in range(sizeof(FlowKey)):
-        bits[at] &= seen[at]

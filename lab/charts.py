@@ -43,7 +43,6 @@ HALO: dict[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85
 PUBLISHED: dict[str, Any] = {"facecolor": "#fef3c7", "edgecolor": AMBER, "hatch": "////"}
 BOUND: dict[str, Any] = {"facecolor": "none", "edgecolor": GREY, "ls": "--"}
 SHADES = {"downstream": BLUES, "upstream": TEALS}
-TICKS = {1: "1 ms", 10: "10 ms", 100: "100 ms", 1000: "1 s", 10_000: "10 s", 60_000: "1 min"}
 STYLE = {
     "font.size": 10.5,
     "font.family": "sans-serif",

@@ -117,11 +117,6 @@ class Lab:
             if {f"{gateway.name}-in", f"{gateway.name}-out"} <= devices.keys()
         }
 
-    def underlay_counters(self) -> dict[str, Counters]:
-        """By host, its link in the underlay as the switch sees it: rx is what the host sent."""
-        devices = read_counters(self.node("underlay").pid)
-        return {n.name: devices[n.name] for n in [*self.nodes("compute"), *self.nodes("gateway")]}
-
     def wait_ready(self, timeout_s: float = 30.0, gateways: list[str] | None = None) -> None:
         """Until every machine's traffic crosses each of `gateways` (all) and no other."""
         checks.wait_ready(self, timeout_s, gateways)
