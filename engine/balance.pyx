@@ -3,7 +3,7 @@
 
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.cdefs cimport uint32_t, uint64_t
+from onehop.engine.cdefs cimport uint16_t, uint32_t, uint64_t
 from onehop.engine.connections cimport is_icmp_error, packet_state_key, recall, remember
 from onehop.engine.floating cimport ANSWERED, DIVERTED
 from onehop.engine.known cimport mix
@@ -65,6 +65,16 @@ cdef void balance_back(Walk* walk, idx_t router) noexcept nogil:
     if node.n_routes and node.len_bits == (32 if is4(walk) else 128):
         if translate_back(walk, device.tag, REVERSE_DNAT, BALANCED) == N_DONE:
             walk.is_diverted = ANSWERED
+        else:
+            walk.is_answering = serves(node, walk.pkt.key.tp_src)
+
+
+cdef bint serves(const Node* member, uint16_t port) noexcept nogil:
+    cdef uint32_t i
+    for i in range(member.n_routes):
+        if member.routes[i].port == port:
+            return True
+    return False
 
 
 # --- the VIP

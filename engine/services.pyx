@@ -78,7 +78,7 @@ cdef class Services:
             sides = wanted.setdefault(fact.router, ({}, {}))
             sides[0].setdefault(fact.address, []).append(self.names.vip_index(name))
             for member in self._pools.get(fact.pool, ()):
-                sides[1].setdefault(member.address, [0])
+                sides[1].setdefault(member.address, set()).add(member.port)
         for router in wanted.keys() | self._balanced.keys():
             self._place_vips_of(router, wanted.get(router, ({}, {})), tags)
         self._balanced = wanted
@@ -96,7 +96,7 @@ cdef class Services:
                         wanted[0].get(address, []), device.tag)
         for address in there[1].keys() | wanted[1].keys():
             put_indices(&device.members4 if len(address) == 4 else &device.members6, address,
-                        wanted[1].get(address, []), device.tag)
+                        sorted(wanted[1].get(address, ())), device.tag)
 
     def _write_block(self, key, n_ports):
         """No flow depends on it: what was translated stays so."""

@@ -9,7 +9,7 @@ from onehop.engine.cdefs cimport NONE, uint16_t, uint32_t
 from onehop.engine.known cimport PLACE_IS_PORT
 from onehop.engine.names cimport Names, mac_tag, neighbor_tag
 from onehop.engine.neighbor cimport ask
-from onehop.engine.packet cimport match_view, parse
+from onehop.engine.packet cimport IP_UDP, match_view, parse
 from onehop.engine.port cimport enter
 from onehop.engine.render cimport render
 from onehop.engine.serve cimport advertise_to
@@ -132,12 +132,13 @@ cdef bint finish_bytes(Walk* walk) noexcept nogil:
 
 
 cdef bint is_early(const Walk* walk) noexcept nogil:
-    """Where it was stopped, a connection was looked for that is not known; or it answers the
-    opening of a connection that would begin with it."""
+    """Where it was stopped, a connection was looked for that is not known; or it answers
+    something, and a connection would begin with it."""
     cdef const Verdict* out = walk.out
     if out.kind == FORWARD:
         return out.n_created and not out.n_used and (
-            out.key.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK)
+            out.key.tcp_flags & (TCP_SYN | TCP_ACK) == TCP_SYN | TCP_ACK
+            or walk.is_answering and walk.pkt.key.ip_proto == IP_UDP)
     if out.kind != DROP and out.kind != CONSUMED or walk.missed_at != walk.n_passed + 1:
         return False
     return (

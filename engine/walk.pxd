@@ -81,6 +81,7 @@ cdef struct Walk:
     uint8_t changed        # Changes
     uint8_t is_edited      # its bytes are a copy in Verdict.crafted, with changes of their own
     uint8_t is_diverted    # this router translated its destination by what it states itself
+    uint8_t is_answering   # a member says it where it serves, in no connection that is known
     uint8_t is_settled     # the actions say so
     uint8_t is_flooding    # what a filter refuses is only one copy
     uint8_t n_passed       # devices

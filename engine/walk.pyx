@@ -42,7 +42,7 @@ cdef void begin_crafted(Walk* inner, const Walk* walk, uint32_t slot) noexcept n
 
 cdef void reset(Walk* walk) noexcept nogil:
     walk.eth_rewritten = walk.is_settled = walk.is_flooding = 0
-    walk.changed = walk.is_edited = walk.is_diverted = 0
+    walk.changed = walk.is_edited = walk.is_diverted = walk.is_answering = 0
     walk.n_passed = walk.n_routed = walk.n_counted = walk.missed_at = 0
     walk.in_port = NONE
 

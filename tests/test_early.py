@@ -223,6 +223,23 @@ def test_syn_ack_is_not_taken_for_the_beginning_of_something() -> None:
     assert [(e.source, e.state) for e in h2.entries()] == [("10.0.0.1", "established")]
 
 
+def test_answer_of_a_member_is_not_taken_for_the_beginning_of_something() -> None:
+    """What leaves by up1 is translated, so the answer would pass: from another address."""
+    vip = "203.0.113.80"
+    one, two = gateways(
+        model.Pool(name="dns"),
+        model.PoolMember(name="m", pool="dns", address="10.0.0.1", port=1000),
+        model.Vip(name="v", router="far", address=vip, port=53, pool="dns", protocol="udp"),
+    )
+    mac = model.router_mac(two.topology.get("port", "up1"))
+    query = datagram(mac, vip, src_mac=OUTSIDE, src=FAR, src_port=2000, dst_port=53)
+    assert one.send(datagram(GATEWAY, FAR)) == one.entries() == []
+    two.send(query, UPLINK)
+    (out,) = one.hear(two)
+    assert (headers(out)[0], headers(out)[2].src_port) == (vip, 53)
+    assert len(one.send(datagram(GATEWAY, FAR, src_port=1001))) == 1, "it serves nobody there"
+
+
 def test_segment_in_the_middle_of_a_connection_is_decided_at_once(pair) -> None:
     h1, _ = pair
     h1.send(there(tcp.tcp(1000, 2000, bits=16)))
