@@ -140,7 +140,7 @@ def test_no_accepted_write_is_lost_or_doubled_when_leaders_are_killed(
         leader.kill()
         for writer in writers:
             writer.wrote.clear()
-            assert writer.wrote.wait(DEADLINE_S)  # with two of three
+            assert writer.wrote.wait(DEADLINE_S), writer.failed  # with two of three
         leader.start()
     for writer in writers:
         writer.ending.set()

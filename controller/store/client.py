@@ -43,7 +43,7 @@ from onehop.engine.model.index import Index
 __all__ = ["Decide", "Held", "Step", "Store", "StoreError"]
 
 
-LAST_CHANGES = 64  # whose names are kept: more than happen while a client looks for a server
+LAST_CHANGES = 2048  # whose names are kept: more than happen while a client looks for a server
 ROW_S = 0.002  # that a change may take longer for each row of it
 NOTHING_UNREAD = Unread()
 Held = Mapping[Ident, Resource]  # by kind and name
@@ -178,17 +178,24 @@ class Store:
 
     def _commit(self, wanted: Callable[[], Step], timeout_s: float) -> Step:
         started, deadline = None, time.monotonic() + timeout_s
-        tried: tuple[str, Step] | None = None  # whose outcome is not known for sure
+        tried: dict[str, Step] = {}  # a new leader may show what an old one accepted only later
+        first = 0  # the revision when the first was tried
         while True:
             self._until(lambda: self.connected, deadline, "does not answer")
-            if tried and tried[0] in self._last_changes().values():
-                return tried[1]
+            if tried:
+                for change in tried.keys() & self._last_changes():
+                    return tried[change]
+                if self._revision > first + LAST_CHANGES:
+                    raise StoreError(f"the store at {self.remote} cannot say whether it changed")
+            else:
+                first = self._revision
             step = wanted()
             if started is None:  # our own work is not the store's delay
                 started = time.monotonic()
                 deadline = started + timeout_s + ROW_S * (len(step.put) + len(step.remove))
-            tried = (uuid.uuid4().hex[:16], step)
-            if self._replace(step, tried[0], deadline):
+            change = uuid.uuid4().hex[:16]
+            tried[change] = step
+            if self._replace(step, change, deadline):
                 return step
             self._turn(deadline, "is busy with others", at_most_s=0.05)
 
@@ -253,25 +260,32 @@ class Store:
 
     def _count_revision(self, transaction: Any, change: str) -> None:
         """Let the transaction happen only when nobody has changed what is stated meanwhile."""
-        rows = self._replica.idl.tables[REVISION].rows.values()
-        held = [{"number": row.number} for row in rows]
-        following: dict[str, Any] = {"op": "insert"}
-        if held:
-            following = {"op": "update", "where": []}
-        number = held[0]["number"] + 1 if held else 1
-        changes = {**self._last_changes(), number: change}
-        last = ["map", [[n, name] for n, name in changes.items() if n > number - LAST_CHANGES]]
-        for operation in (
-            {"op": "wait", "where": [], "timeout": 0, "until": "==", "columns": ["number"],
-             "rows": held},
-            {**following, "row": {"number": number, "changes": last}},
-        ):  # fmt: skip
-            transaction.add_op({**operation, "table": REVISION})
+        held = self._revision
+        was = [{"number": held}] if held else []
+        number, named = held + 1, ["map", [[held + 1, change]]]
+        transaction.add_op(
+            {"op": "wait", "table": REVISION, "where": [], "timeout": 0, "until": "==",
+             "columns": ["number"], "rows": was}
+        )  # fmt: skip
+        if not held:
+            row = {"number": number, "changes": named}
+            transaction.add_op({"op": "insert", "table": REVISION, "row": row})
+            return
+        forgotten = ["set", [number - LAST_CHANGES]]
+        mutations = [["changes", "insert", named], ["changes", "delete", forgotten]]
+        every = {"table": REVISION, "where": []}
+        transaction.add_op({"op": "update", **every, "row": {"number": number}})
+        transaction.add_op({"op": "mutate", **every, "mutations": mutations})
 
-    def _last_changes(self) -> dict[int, str]:
-        """The names of the last changes, by their numbers."""
+    @property
+    def _revision(self) -> int:
+        """How often what is stated has changed."""
+        return sum(row.number for row in self._replica.idl.tables[REVISION].rows.values())
+
+    def _last_changes(self) -> set[str]:
+        """The names of the last changes."""
         rows = self._replica.idl.tables[REVISION].rows.values()
-        return {number: name for row in rows for number, name in row.changes.items()}
+        return {name for row in rows for name in row.changes.values()}
 
     def _until(self, reached: Callable[[], bool], deadline: float, complaint: str) -> None:
         self._work()
