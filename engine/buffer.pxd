@@ -11,9 +11,21 @@ from onehop.engine.cdefs cimport uint8_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
+    #include <stdint.h>
+    #include <sys/mman.h>
     #define prefetch(address) __builtin_prefetch(address)
+    static inline void ask_for_huge_pages(void *begin, uint64_t len_bytes)
+    {
+        uintptr_t first = ((uintptr_t)begin + 4095) & ~(uintptr_t)4095;
+        uintptr_t end = ((uintptr_t)begin + len_bytes) & ~(uintptr_t)4095;
+        (void)madvise((void *)first, end - first, MADV_HUGEPAGE);  // in vain on some kernels
+    }
     """
     void prefetch(const void* address) noexcept nogil  # have it in the cache soon
+    void ask_for_huge_pages(void* begin, uint64_t len_bytes) noexcept nogil
+
+cdef enum:
+    FAR = 4 << 20          # bytes of an array that is read in no order: fewer pages, fewer misses
 
 cdef struct Buffer:
     uint8_t* data
@@ -51,6 +63,8 @@ cdef inline int grow(
     if moved == NULL:
         with gil:
             raise MemoryError
+    if <uint64_t>larger * item_bytes >= FAR:
+        ask_for_huge_pages(moved, <uint64_t>larger * item_bytes)
     memset(<uint8_t*>moved + <uint64_t>room[0] * item_bytes, 0,
            <uint64_t>(larger - room[0]) * item_bytes)
     items[0] = moved

@@ -7,7 +7,7 @@ import numpy
 from libc.stdlib cimport free
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.buffer cimport Buffer
+from onehop.engine.buffer cimport FAR, Buffer, ask_for_huge_pages
 from onehop.engine.cdefs cimport tag_t, uint8_t, uint64_t
 from onehop.engine.state cimport (
     HEADER_BYTES, SLOT_BYTES, state_expire, state_find, state_find_tagged, state_insert,
@@ -49,8 +49,10 @@ cdef class States:
     def __init__(self, capacity: int = 65_536, *, buffer=None, uint64_t seed=0, nsec_t now_ns=0):
         cdef uint8_t[::1] view
         if buffer is None:
-            buffer = bytearray(bytes_for(capacity))
+            buffer = numpy.zeros(bytes_for(capacity), numpy.uint8)  # not touched yet
         view = buffer
+        if view.shape[0] >= FAR:
+            ask_for_huge_pages(&view[0], <uint64_t>view.shape[0])
         self.memory = view
         if <uint64_t>&view[0] % 8 or not state_open(
             &self.table, &view[0], <uint64_t>view.shape[0], seed, now_ns
