@@ -51,15 +51,14 @@ class Cutter:
     def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(1 << 16):
-                other.sendall(data)
                 if b'"transact"' in data and not self.cut.is_set():
                     self.cut.set()
                     self.path.unlink()
                     self._listening.close()
-                    break
-        for end in (one, other):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+                    one.shutdown(socket.SHUT_RDWR)
+                other.sendall(data)
+        with contextlib.suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
 
 
 @pytest.mark.parametrize("kept", [2048, 10])
@@ -74,6 +73,9 @@ def test_a_change_whose_answer_was_lost_happens_once_whatever_others_change_mean
     with ThreadPoolExecutor(1) as pool:
         change = pool.submit(store.change, create_decision([Bridge(name="mine")]), DEADLINE_S)
         assert cutter.cut.wait(DEADLINE_S)
+        while ("bridge", "mine") not in other.held:
+            other.wait(DEADLINE_S)
+            other.run()
         for n in range(100):
             other.change(create_decision([Bridge(name=f"b{n}")]))
         cutter.listen()
