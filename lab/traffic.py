@@ -7,7 +7,9 @@
    `meter.py`), not from iperf3, whose own sums are not aligned in time with one another.
 4. Congestion control is stated (cubic), because the default differs between machines and BBR's
    pauses of 200 ms would be measured as the network's.
-5. Its processes yield the cores to whatever forwards: what is short of time is then the load.
+5. Whoever sends at an offered rate gets no more than `CATCH_UP` of it.  iperf3 keeps the rate on
+   average: after a pause it would send all that is due at once, and fill the uplinks' queues.
+6. Its processes yield the cores to whatever forwards: what is short of time is then the load.
 """
 
 from __future__ import annotations
@@ -26,6 +28,8 @@ from onehop.lab.state import LabError
 
 LoadDirection = Literal["downstream", "upstream"]
 FIRST_PORT = 5201
+CATCH_UP = 1.25
+_QUEUE = ["burst", "64k", "limit", "8m"]  # TCP waits before it gets so long
 _LISTENING = "0A"  # proc_net_tcp: TCP_LISTEN
 _ESTABLISHED = "01"
 
@@ -63,6 +67,7 @@ class Traffic:
 
     def start(self, timeout_s: float = 20.0) -> None:
         """Start all streams, and return when they are connected."""
+        self._pace(self._rate)
         deadline = time.monotonic() + timeout_s
         for (_, client), port in zip(self.pairs, self.ports, strict=True):
             self._servers.append(_iperf3(client, ["--server", "--one-off", "--port", str(port)]))
@@ -84,6 +89,18 @@ class Traffic:
             process.kill()
             process.communicate()
         self._clients, self._servers = [], []
+        self._pace(0)
+
+    def _pace(self, rate: int) -> None:
+        """Let no sender send faster than its streams at `rate` want; 0: as fast as it can."""
+        senders = [pair[self.direction == "downstream"] for pair in self.pairs]
+        for node in {node.name: node for node in senders}.values():
+            device = ["dev", node.state.interface, "root"]
+            node.run(["tc", "qdisc", "del", *device], check=False)  # an earlier one's
+            streams = self.streams * sum(one.name == node.name for one in senders)
+            if rate:
+                bps = str(round(rate * streams * CATCH_UP))
+                node.run(["tc", "qdisc", "add", *device, "tbf", "rate", bps, *_QUEUE])
 
     def check(self) -> None:
         """A LabError where a stream has ended by itself."""
