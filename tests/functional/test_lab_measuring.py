@@ -141,6 +141,24 @@ def test_load_arrives_at_the_receivers_of_its_direction(wire: Wire, direction: s
         traffic.check()
 
 
+@pytest.mark.parametrize("direction", ["downstream", "upstream"])
+def test_who_sends_an_offered_load_cannot_send_it_in_bursts(wire: Wire, direction: str) -> None:
+    sender = wire.client if direction == "downstream" else wire.machine
+    offered = Traffic(
+        [wire.machine],
+        [wire.client],
+        direction,
+        streams=2,
+        offered_bps=8e6,  # type: ignore[arg-type]
+    )
+    with offered, offered.receivers() as receivers:
+        until(lambda: receivers.read() > 100_000, "load received")
+        shaped = {node: node.sh("tc qdisc show dev eth0") for node in (wire.client, wire.machine)}
+    assert [node for node, qdisc in shaped.items() if "tbf" in qdisc] == [sender]
+    assert "rate 10Mbit" in shaped[sender]
+    assert "tbf" not in sender.sh("tc qdisc show dev eth0")
+
+
 def test_a_tap_counts_marked_frames_inside_tunnels_and_tells_their_way(wire: Wire) -> None:
     with (
         Wiretap(wire.client.pid, ["eth0"]) as tap,
