@@ -143,10 +143,16 @@ class Bed:
                 assert time.monotonic() < end, "the controller does not come to life"
             yield pid
 
-    def arrived(self, device: str = "eth0", node: Node | None = None) -> int:
-        """Packets that a device has received so far."""
-        text = (node or self.underlay).run("cat", f"/sys/class/net/{device}/statistics/rx_packets")
-        return int(text)
+    def arrived(self) -> int:
+        """IP packets that the underlay has received so far: all come out of the tunnels."""
+        rows = [row.split() for row in self.underlay.run("cat", "/proc/net/snmp").splitlines()]
+        names, values = (row for row in rows if row[0] == "Ip:")
+        return int(values[names.index("InReceives")])
+
+    def delivered(self) -> int:
+        """Packets that the second machine has received so far."""
+        device = "/sys/class/net/vm2/statistics/rx_packets"
+        return int(self.machines.run("cat", device))
 
     def flows(self) -> int:
         """How many flows the switch holds."""
@@ -175,11 +181,12 @@ class Bed:
             sent += count
         return time.perf_counter() - began
 
-    def settled(self, before: int, wanted: int, **where: object) -> int:
+    def settled(self, before: int, wanted: int, count: Callable[[], int] | None = None) -> int:
         """How many of the packets that were sent have arrived when no more do."""
+        count = count or self.arrived
         found, since = 0, time.monotonic()
         while found < wanted and time.monotonic() - since < QUIET_S:
-            now = self.arrived(**where) - before  # type: ignore[arg-type]
+            now = count() - before
             if now != found:
                 found, since = now, time.monotonic()
             time.sleep(0.02)
