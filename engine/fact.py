@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_interface
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+import msgspec
 
 from onehop.engine.address import interface, packed, prefix
 from onehop.engine.model import LearnedMac, LearnedRoute, Neighbor, Port, Resource, Route
@@ -18,13 +20,17 @@ T = TypeVar("T")
 ORDER_OF_KINDS = {"local": 0, "broadcast": 1, "pool": 2}  # before all others at a prefix
 
 
-class HostFact(NamedTuple):
+class Fact(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Holds no other container than tuples: nothing for the garbage collector to go through."""
+
+
+class HostFact(Fact, frozen=True):
     """("host", name)"""
 
     tunnel_ip: bytes
 
 
-class DeviceFact(NamedTuple):
+class DeviceFact(Fact, frozen=True):
     """("device", name)"""
 
     is_router: bool
@@ -32,7 +38,7 @@ class DeviceFact(NamedTuple):
     key: int
 
 
-class PortFact(NamedTuple):
+class PortFact(Fact, frozen=True):
     """("port", name)"""
 
     device: str
@@ -47,7 +53,7 @@ class PortFact(NamedTuple):
     mtu: int  # 0: any length
 
 
-class RouteFact(NamedTuple):
+class RouteFact(Fact, frozen=True):
     """One of several about ("prefix", router, network, length); in order of preference."""
 
     source_order: int  # the longer, the smaller
@@ -60,14 +66,14 @@ class RouteFact(NamedTuple):
     name: str  # what makes the choice among equal ones the same on every host
 
 
-class MacFact(NamedTuple):
+class MacFact(Fact, frozen=True):
     """("mac", bridge, vlan, mac); a stated one before a learned one."""
 
     learned: bool
     port: str
 
 
-class NeighborFact(NamedTuple):
+class NeighborFact(Fact, frozen=True):
     """("neighbor", place, address); a stated one before a learned one."""
 
     learned: bool
@@ -95,10 +101,10 @@ def say_route(route: Route) -> Iterator[tuple[Key, Any]]:
     )
 
 
-def learned_routes(row: LearnedRoute, about: Key) -> frozenset[RouteFact]:
+def learned_routes(row: LearnedRoute, about: Key) -> tuple[RouteFact, ...]:
     gateway = packed(row.next_hop_gateway)
     if is_alien(gateway, about):
-        return frozenset()
+        return ()
     return one_route("normal", weight=row.weight, port=row.next_hop_port, gateway=gateway)
 
 
@@ -110,11 +116,11 @@ def one_route(
     weight: int = 0,
     port: str = "",
     gateway: bytes = b"",
-) -> frozenset[RouteFact]:
-    """One route, as a set: sources that state the same route speak of one."""
+) -> tuple[RouteFact, ...]:
+    """One route: sources that state the same one speak of one."""
     order = ORDER_OF_KINDS.get(kind, len(ORDER_OF_KINDS))
     name = f"{port} {gateway.hex()}"
-    return frozenset([RouteFact(-source_bits, source, order, weight, kind, port, gateway, name)])
+    return (RouteFact(-source_bits, source, order, weight, kind, port, gateway, name),)
 
 
 def broadcasts(network: bytes, bits: int) -> tuple[bytes, ...]:

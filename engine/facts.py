@@ -1,8 +1,7 @@
 """What follows from the resources: the facts that the compiled topology holds.
 
-1. Every resource is the source of some facts; a fact's key says what it is about, and several
-   sources may speak about one key. What they say is settled the same way in whatever order they
-   came, so any sequence of changes that ends in the same resources ends in the same facts.
+1. Every resource is the source of some facts; a fact's key says what it is about (see `sources`).
+   Any sequence of changes that ends in the same resources ends in the same facts.
 2. A change recomputes only the sources that it can have touched, and reports only the facts that
    came out different.
 3. References to what is not there make a fact inactive or absent; nothing is refused here.
@@ -63,18 +62,17 @@ from onehop.engine.model import (
     router_mac,
 )
 from onehop.engine.reach import Reach
+from onehop.engine.sources import Source, Sources
 from onehop.engine.subnets import link_local, say_leases, say_subnet
 from onehop.engine.translations import say_member, say_translation
 
-Source = tuple[str, str]  # kind and name of a resource, "device" for both kinds of device
 R = TypeVar("R", bound=Resource)
 
 ANY_VLAN = 0xFFFF
-NAMED = (AddressGroup.KIND, Chain.KIND, PortGroup.KIND, SecurityGroup.KIND)
 POOLS = "pools"  # a source: what a router translates sources to
 FEW_BITS = 8  # of a pool, whose addresses are known one by one
-TRANSLATING = (FloatingIp.KIND, NatBlock.KIND, Vip.KIND)
-SEEN = (LearnedMac.KIND, LearnedRoute.KIND, Neighbor.KIND)
+NO_NAMES: frozenset[str] = frozenset()
+NO_SOURCES: frozenset[Source] = frozenset()
 
 
 class Facts:
@@ -82,8 +80,7 @@ class Facts:
 
     def __init__(self) -> None:
         self.resources: dict[tuple[str, str], Resource] = {}
-        self._said: dict[Source, dict[Key, Any]] = {}  # what each source says
-        self._about: dict[Key, dict[Source, Any]] = defaultdict(dict)  # the same, by key
+        self._sources = Sources()
         self._claims: dict[str, set[str]] = defaultdict(set)  # port -> ports that state it as peer
         self._members: dict[str, set[str]] = defaultdict(set)  # device -> its ports
         self._rows: dict[str, set[Source]] = defaultdict(set)  # port -> what was seen there
@@ -95,11 +92,17 @@ class Facts:
     def change(self, put: Iterable[Resource], remove: Iterable[tuple[str, str]]) -> dict[Key, Any]:
         """Apply the changes; return the facts that are new, different, or None: gone."""
         touched: set[Source] = set()
+        changed: list[Resource] = []
         for resource in put:
-            touched |= self._replace((resource.KIND, resource.name), resource)
+            key = resource.KIND, resource.name
+            old = self.resources.get(key)
+            if old != resource:
+                touched |= self._forget(key, old)
+                self._note(key, resource)
+                changed.append(resource)
         for key in remove:
-            touched |= self._replace(key, None)
-        return self._hear(touched)
+            touched |= self._forget(key, self.resources.get(key))
+        return self._hear(touched | self._touched_by(changed))
 
     def set_alive(self, host: str, *, alive: bool) -> dict[Key, Any]:
         """What a host saw counts only while it is alive; return the facts that changed."""
@@ -120,17 +123,6 @@ class Facts:
 
     # Which sources a change touches
 
-    def _replace(self, key: tuple[str, str], new: Resource | None) -> set[Source]:
-        old = self.resources.get(key)
-        if old == new:
-            return set()
-        before = self._touched_by(old)
-        if old is not None:
-            self._forget(key, old)
-        if new is not None:
-            self._note(key, new)
-        return before | self._touched_by(new)
-
     def _note(self, key: tuple[str, str], new: Resource) -> None:
         self.resources[key] = new
         self._reach.note(new)
@@ -145,7 +137,11 @@ class Facts:
         elif port := port_of(new):
             self._rows[port].add(key)
 
-    def _forget(self, key: tuple[str, str], old: Resource) -> None:
+    def _forget(self, key: tuple[str, str], old: Resource | None) -> set[Source]:
+        """Be without it; what had depended on it."""
+        if old is None:
+            return set()
+        touched = self._touched_by([old])
         del self.resources[key]
         self._reach.forget(old)
         if isinstance(old, Port):
@@ -158,113 +154,104 @@ class Facts:
             discard(self._pools, old.pool, key)
         elif port := port_of(old):
             discard(self._rows, port, key)
+        return touched
 
-    def _touched_by(self, resource: Resource | None) -> set[Source]:
-        match resource:
-            case Port():  # the most come first
-                return self._touched_around(self._near(resource.name))
-            case Host() | Route() | AddressGroup() | PortGroup() | SecurityGroup():
-                return {(resource.KIND, resource.name)}
-            case Chain():
-                devices = self._reach.devices(resource)
-                return {(resource.KIND, resource.name)} | {(POOLS, name) for name in devices}
-            case FloatingIp() | NatBlock() | PoolMember() | Vip():
-                return {(resource.KIND, resource.name)}
-            case Pool():
-                return set(self._pools.get(resource.name, ()))
-            case MemberStatus():
-                return {(PoolMember.KIND, resource.member)}
-            case LearnedMac() | LearnedRoute() | Neighbor():
-                return {(resource.KIND, resource.name)}
-            case PortStatus():
-                return {("port", resource.port)}
-            case Bridge() | Router():
-                ports = self._members.get(resource.name, set())
-                here = {("device", resource.name), (POOLS, resource.name)}
-                return here | self._touched_around(ports)
-            case Subnet():
-                ports = self._members.get(resource.bridge, set())
-                return {(Subnet.KIND, resource.name)} | self._touched_around(ports)
-        return set()
+    def _touched_by(self, resources: Iterable[Resource]) -> set[Source]:
+        touched: set[Source] = set()
+        ports: set[str] = set()
+        for resource in resources:
+            match resource:
+                case Port():  # the most come first
+                    ports.add(resource.name)
+                case Host() | Route() | AddressGroup() | PortGroup() | SecurityGroup():
+                    touched.add((resource.KIND, resource.name))
+                case Chain():
+                    touched.add((resource.KIND, resource.name))
+                    touched |= {(POOLS, name) for name in self._reach.devices(resource)}
+                case FloatingIp() | NatBlock() | PoolMember() | Vip():
+                    touched.add((resource.KIND, resource.name))
+                case Pool():
+                    touched |= self._pools.get(resource.name, set())
+                case MemberStatus():
+                    touched.add((PoolMember.KIND, resource.member))
+                case LearnedMac() | LearnedRoute() | Neighbor():
+                    touched.add((resource.KIND, resource.name))
+                case PortStatus():
+                    touched.add(("port", resource.port))
+                case Bridge() | Router():
+                    touched |= {("device", resource.name), (POOLS, resource.name)}
+                    ports |= self._members.get(resource.name, set())
+                case Subnet():
+                    touched.add((Subnet.KIND, resource.name))
+                    ports |= self._members.get(resource.bridge, set())
+        return touched | self._touched_around(ports)
 
-    def _touched_around(self, ports: Iterable[str]) -> set[Source]:
+    def _touched_around(self, ports: set[str]) -> set[Source]:
         """What depends on these ports, on their links, and on who is seen there."""
-        near = {name for port in ports for name in self._near(port)}
-        rows = {key for name in near for key in self._rows.get(name, ())}
-        devices = {port.device for name in near if (port := self.get(Port, name))}
-        rows |= {key for name in devices for key in self._reach.virtual(name)}
-        return {("port", name) for name in near} | rows | {(POOLS, name) for name in devices}
+        near = self._near(self._near(ports))
+        touched = {("port", name) for name in near}
+        devices = set()
+        for name in near:
+            if port := self.get(Port, name):
+                devices.add(port.device)
+            touched |= self._rows.get(name, NO_SOURCES)
+        for name in devices:
+            touched.add((POOLS, name))
+            touched |= self._reach.virtual(name)
+        return touched
 
-    def _near(self, name: str) -> set[str]:
-        """The port, and those that its link may depend on."""
-        port = self.get(Port, name)
-        stated = {port.peer} if port and port.peer else set()
-        return {name} | stated | self._claims.get(name, set())
+    def _near(self, ports: set[str]) -> set[str]:
+        """The ports, and those that their links may depend on."""
+        near = set(ports)
+        for name in ports:
+            port = self.get(Port, name)
+            if port and port.peer:
+                near.add(port.peer)
+            near |= self._claims.get(name, NO_NAMES)
+        return near
 
     # What a source says
 
     def _hear(self, sources: set[Source]) -> dict[Key, Any]:
-        keys = {key for source in sources for key in self._speak(source)}
-        return {key: self._settle(key) for key in keys}
+        """Have these sources speak again; the facts that are others now."""
+        keys: set[Key] = set()
+        for source in sources:
+            keys.update(self._sources.hear(source, dict(self._say(source))))
+        return {key: self._sources.settle(key) for key in keys}
 
-    def _speak(self, source: Source) -> set[Key]:
-        """Hear the source again; the keys about which it says something else now."""
-        old = self._said.pop(source, {})
-        new = dict(self._say(source))
-        if new:
-            self._said[source] = new
-        changed = {key for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
-        for key in changed:
-            if key in new:
-                self._about[key][source] = new[key]
-            else:
-                del self._about[key][source]
-        return changed
-
-    def _settle(self, key: Key) -> Any:
-        """The fact that follows from what all sources say."""
-        said = self._about[key]
-        if not said:
-            del self._about[key]
-            return None
-        if key[0] == "prefix":
-            return tuple(sorted(set().union(*said.values())))
-        if key[0] == "addresses":
-            return frozenset().union(*said.values())
-        if key[0] in ("members", "pool"):
-            return tuple(sorted(said.values()))
-        return min(said.values())
-
-    def _say(self, source: Source) -> Iterator[tuple[Key, Any]]:
+    def _say(self, source: Source) -> Iterable[tuple[Key, Any]]:
         kind, name = source
-        if kind == "host" and (host := self.get(Host, name)):
-            yield ("host", name), HostFact(packed(host.tunnel_address))
-        elif kind == "device" and (device := self.device(name)):
-            yield from self._say_device(device)
-        elif kind == "port" and (port := self.get(Port, name)):
-            yield from self._say_port(port)
-        elif kind == "route" and (route := self.get(Route, name)):
-            yield from say_route(route)
-        elif kind == PoolMember.KIND and (member := self.get(PoolMember, name)):
-            yield from say_member(member, self._status(member))
-        elif kind == Subnet.KIND and (subnet := self.get(Subnet, name)):
-            yield from say_subnet(subnet)
-        elif kind in TRANSLATING:
-            yield from say_translation(self.resources.get(source))
-            yield from self._say_virtual(self.resources.get(source))
-        elif kind == POOLS and self.get(Router, name):
-            yield from self._say_pools(name)
-        elif kind in NAMED:
-            yield from say_named(self.resources.get(source))
-        elif kind in SEEN:
-            yield from self._say_seen(self.resources.get(source))
+        if kind == "device":
+            return self._say_device(self.device(name))
+        if kind == POOLS:
+            return self._say_pools(self.get(Router, name))
+        match resource := self.resources.get(source):
+            case None:
+                return ()
+            case Port():
+                return self._say_port(resource)
+            case Route():
+                return say_route(resource)
+            case Host():
+                return [(source, HostFact(packed(resource.tunnel_address)))]
+            case FloatingIp() | NatBlock() | Vip():
+                return (*say_translation(resource), *self._say_virtual(resource))
+            case PoolMember():
+                return say_member(resource, self._status(resource))
+            case Subnet():
+                return say_subnet(resource)
+            case LearnedMac() | LearnedRoute() | Neighbor():
+                return self._say_seen(resource)
+        return say_named(resource)
 
     def _status(self, member: PoolMember) -> MemberStatus | None:
         """What was found out about a member whose pool is monitored."""
         pool = self.get(Pool, member.pool)
         return self.get(MemberStatus, member.name) if pool and pool.monitor else None
 
-    def _say_device(self, device: Bridge | Router) -> Iterator[tuple[Key, Any]]:
+    def _say_device(self, device: Bridge | Router | None) -> Iterator[tuple[Key, Any]]:
+        if device is None:
+            return
         is_router = isinstance(device, Router)
         key = 0 if isinstance(device, Router) else device.tunnel_key
         yield ("device", device.name), DeviceFact(is_router, device.admin_state_up, key)
@@ -322,17 +309,17 @@ class Facts:
     def _say_router_port(self, port: Port, peer: Port | None) -> Iterator[tuple[Key, Any]]:
         """Its own and its connected prefixes, who is on its link, what was learned by it."""
         place = self._place(port, peer)
-        routes: dict[Key, frozenset[RouteFact]] = defaultdict(frozenset)
+        routes: dict[Key, tuple[RouteFact, ...]] = defaultdict(tuple)
         for own, bits in addresses_of(port):
             whole, network = len(own) * 8, masked(own, bits)
-            routes["prefix", port.device, own, whole] |= one_route("local")
+            routes["prefix", port.device, own, whole] += one_route("local")
             if bits < whole:
-                routes["prefix", port.device, network, bits] |= one_route("normal", port=port.name)
+                routes["prefix", port.device, network, bits] += one_route("normal", port=port.name)
             for broadcast in broadcasts(network, bits):
-                routes["prefix", port.device, broadcast, whole] |= one_route("broadcast")
+                routes["prefix", port.device, broadcast, whole] += one_route("broadcast")
         if peer and self._advertises(peer.device):
             own = link_local(mac_bytes(router_mac(port)))
-            routes["prefix", port.device, own, len(own) * 8] |= one_route("local")
+            routes["prefix", port.device, own, len(own) * 8] += one_route("local")
         yield from routes.items()
         if peer and isinstance(self.device(peer.device), Router):
             for ip, _ in addresses_of(peer):
@@ -343,14 +330,16 @@ class Facts:
         if isinstance(resource, FloatingIp | Vip) and self.get(Router, resource.router):
             yield from self._say_beside(resource.router, packed(resource.address))
 
-    def _say_pools(self, router: str) -> Iterator[tuple[Key, Any]]:
+    def _say_pools(self, router: Router | None) -> Iterator[tuple[Key, Any]]:
         """What a router translates sources to is its own."""
-        for ip, length in sorted(self._reach.pools(router)):
-            yield ("prefix", router, ip, length), one_route("pool")
+        if router is None:
+            return
+        for ip, length in sorted(self._reach.pools(router.name)):
+            yield ("prefix", router.name, ip, length), one_route("pool")
             if len(ip) * 8 - length <= FEW_BITS:
                 network = ip_network((ip, length))
                 for address in network:
-                    yield from self._say_beside(router, address.packed)
+                    yield from self._say_beside(router.name, address.packed)
 
     def _say_beside(self, router: str, ip: bytes) -> Iterator[tuple[Key, Any]]:
         for name in sorted(self._members.get(router, ())):
@@ -380,7 +369,7 @@ class Facts:
     # Subnets
 
     def _subnets_of(self, bridge: str) -> list[Subnet]:
-        names = sorted(self._subnets.get(bridge, ()))
+        names = sorted(self._subnets.get(bridge, NO_NAMES))
         return [found for name in names if (found := self.get(Subnet, name))]
 
     def _advertises(self, bridge: str) -> bool:

@@ -1,5 +1,6 @@
 """Routes written into the tries of routers."""
 
+from functools import lru_cache
 from ipaddress import ip_network
 
 from libc.string cimport memset
@@ -51,7 +52,7 @@ cdef class Prefixes:
         else:
             tags.add(trie_covering(trie, bits, length) or device.no_route_tag)
         set_routes(trie, bits, length, tag, [self._route(route) for route in routes])
-        self._note_via(key, {route.port for route in routes if route.port}, tag)
+        self._note_via(key, tuple({route.port for route in routes if route.port}), tag)
         if not routes:
             del self._routes[key]
 
@@ -66,7 +67,7 @@ cdef class Prefixes:
         cdef idx_t port = self.names.port_index(fact.port) if fact.port else NONE
         return (
             ROUTE_KINDS[fact.kind], -fact.source_order, fact.source, fact.weight, port,
-            fact.gateway, hash_names("next hop", fact.name))
+            fact.gateway, seed_of(fact.name))
 
     def _forbid(self):
         cdef uint8_t bits[16]
@@ -81,3 +82,9 @@ cdef class Prefixes:
             trie_set(
                 &self.topo.unroutable4 if network.version == 4 else &self.topo.unroutable6,
                 bits, network.prefixlen, 0, &route, 1)
+
+
+@lru_cache(maxsize=1024)
+def seed_of(next_hop):
+    """Many routes have the same."""
+    return hash_names("next hop", next_hop)

@@ -89,6 +89,8 @@ class Reach:
             self._sources[jumped].add(chain.name)
 
     def _note_filters(self, device: str, holder: str, filters: set[str]) -> None:
+        if not filters and holder not in self._held.get(device, ()):
+            return
         before = set().union(*self._held[device].values())
         if filters:
             self._held[device][holder] = filters

@@ -90,11 +90,14 @@ cdef class Topology:
         return self.update([row])
 
     def _write_all(self, facts, set tags, set touched):
-        for key in sorted(facts, key=lambda key: (ORDER.index(key[0]), repr(key))):
-            self._write(key, facts[key], tags, touched)
-        kinds = {key[0] for key in facts}
-        self._services.settle(kinds, tags)
-        self._policies.settle(kinds)
+        kinds = {}
+        for key in facts:
+            kinds.setdefault(key[0], []).append(key)
+        for kind in sorted(kinds, key=ORDER.index):
+            for key in sorted(kinds[kind]):
+                self._write(key, facts[key], tags, touched)
+        self._services.settle(set(kinds), tags)
+        self._policies.settle(set(kinds))
 
     def _write(self, key, fact, set tags, set touched):
         kind = key[0]
