@@ -213,10 +213,13 @@ class Facts:
     # What a source says
 
     def _hear(self, sources: set[Source]) -> dict[Key, Any]:
-        """Have these sources speak again; the facts that are others now."""
-        keys: set[Key] = set()
-        for source in sources:
-            keys.update(self._sources.hear(source, dict(self._say(source))))
+        """Have these sources speak again; the facts that are others now.
+
+        In order of their names: what has like names mostly lies together in memory.
+        """
+        keys: dict[Key, None] = {}
+        for source in sorted(sources):
+            keys |= dict.fromkeys(self._sources.hear(source, dict(self._say(source))))
         return {key: self._sources.settle(key) for key in keys}
 
     def _say(self, source: Source) -> Iterable[tuple[Key, Any]]:
