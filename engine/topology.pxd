@@ -151,15 +151,6 @@ cdef struct Topo:
     Trie unroutable4       # destinations that no router forwards to
     Trie unroutable6
 
-cdef inline const Port* port_at(const Topo* topo, idx_t port) noexcept nogil:
-    return &topo.ports[port]
-
-cdef inline const Device* device_at(const Topo* topo, idx_t device) noexcept nogil:
-    return &topo.devices[device]
-
-cdef inline const Host* host_at(const Topo* topo, idx_t host) noexcept nogil:
-    return &topo.hosts[host]
-
 # How long a frame is: bit i says that its packet is longer than limit i.
 cdef inline uint16_t length_class(const Topo* topo, uint32_t frame_bytes) noexcept nogil:
     cdef uint16_t i

@@ -42,7 +42,7 @@ def show(findings: Sequence[Finding], where: dict[str, Any]) -> None:
     console = Console(width=max(120, Console().width))
     console.print(table)
     for found in findings:
-        if not found.met and found.reason:
+        if not found.met:
             console.print(f"not met: {found.name}: {found.reason}", highlight=False)
     load = ", ".join(f"{n:.1f}" for n in where["load"])
     console.print(

@@ -1,0 +1,47 @@
+"""A target that is missed says why."""
+
+from __future__ import annotations
+
+import pytest
+from record import Sample
+from targets import TARGETS, Target, find
+
+KNOWN_MISSED = (  # on the machine that docs/performance.md speaks of
+    "first packet, stateful, in batches",
+    "first packet, stateful, one at a time",
+    "first packet, stateless L3",
+    "flow table lookup with wildcards",
+    "first-packet delay, median",
+    "first-packet delay, 99 %",
+    "topology change to last flow, 99 %",
+)
+
+
+def missed(target: Target, **at: int) -> list[Sample]:
+    worst = 1e-9 if target.unit.endswith("/s") else 1e9
+    peer = Sample(what=target.what, value=1.0, unit=target.unit, who=target.peer, scale=at)
+    return [Sample(what=target.what, value=worst, unit=target.unit, scale=at), peer]
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=lambda target: target.name)
+def test_a_missed_target_says_why(target: Target) -> None:
+    found = find(target, missed(target, **target.at))
+    assert not found.met
+    assert found.reason
+
+
+@pytest.mark.parametrize("name", KNOWN_MISSED)
+def test_those_known_to_be_missed_state_their_ceiling(name: str) -> None:
+    target = next(target for target in TARGETS if target.name == name)
+    assert find(target, missed(target, **target.at)).reason.startswith(target.ceiling)
+    assert any(digit.isdigit() for digit in target.ceiling)
+
+
+def test_a_smaller_scale_is_the_reason_before_any_ceiling() -> None:
+    target = next(target for target in TARGETS if target.name == "first-packet delay, median")
+    assert "only" in find(target, missed(target, pairs=40)).reason
+
+
+def test_a_peer_that_is_missing_is_the_reason() -> None:
+    target = next(target for target in TARGETS if target.times and target.peer == "OVS classifier")
+    assert "OVS classifier" in find(target, missed(target, **target.at)[:1]).reason
