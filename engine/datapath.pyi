@@ -88,8 +88,11 @@ class Datapath:
         Clears away expired state too, a part of the table at a time: call it often.
         """
 
-    def merge(self, message: bytes, now_ns: int) -> bytes:
-        """Take in a peer's state message, of any bytes; what that changes in the switch."""
+    def merge(self, message: bytes, now_ns: int, *, expects: bool = True) -> bytes:
+        """Take in a peer's state message, of any bytes; what that changes in the switch.
+
+        expects: flows may be installed for the answers that are to be expected.
+        """
 
     room: int  # how many places flows have: the low half of a cookie is below it
 

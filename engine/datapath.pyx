@@ -21,6 +21,7 @@ from onehop.engine.early cimport (
     Earlies, Early, early_at, early_clear, early_done, early_is_due, early_keep, early_note,
     early_trim,
 )
+from onehop.engine.expect cimport Expected, expect, expect_answer, expected_next
 from onehop.engine.flows cimport (
     flows_by_cookie, flows_clear, flows_counted, flows_have_tag, flows_init,
 )
@@ -56,7 +57,7 @@ COUNTS = (  # in the order of hot.Count
     "packet_ins", "malformed", "unknown_port", "refused", "dropped", "forwarded", "consumed",
     "awaited", "loops", "packet_outs", "too_long", "flows_installed", "duplicates",
     "flows_modified", "flows_deleted", "flows_expired", "flows_adopted", "flows_full",
-    "early", "early_forwarded",
+    "early", "early_forwarded", "expected",
 )
 
 
@@ -78,6 +79,7 @@ cdef class Datapath:
     cdef Shares shares
     cdef Earlies earlies
     cdef uint32_t max_flows
+    cdef dict places       # the indices of the bound ports, by their tags
     cdef set stale         # tags of ports whose numbers changed
     cdef bint all_stale
     cdef list effects
@@ -106,6 +108,7 @@ cdef class Datapath:
         self.hot.local.host = topology.names.host_index(host)
         self.max_flows = max_flows
         self.earlies.patience = patience_ns
+        self.places = {}
         self.stale = set()
         self.effects = []
         flows_clear(&self.hot.flows)
@@ -143,6 +146,7 @@ cdef class Datapath:
         self.hot.local.ofports[index] = ofport
         if ofport:
             self.hot.ports[ofport] = index
+            self.places[self.topology.topo.ports[index].tag] = index
         if index >= self.shares.room:
             share_set(&self.shares, index, 0, 0)
         self.stale.add(self.topology.topo.ports[index].tag)
@@ -287,6 +291,7 @@ cdef class Datapath:
 
     cdef int obey(self, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil:
         hot_obey(self.hot, ofport, pkt.data, pkt.len_bytes, now)
+        expect_answer(self.hot, now)
         if (
             self.hot.verdict.learn_bridge != NONE or self.hot.verdict.n_neighbors
             or self.hot.verdict.kind == AWAIT or self.hot.verdict.kind == LOOP
@@ -384,11 +389,27 @@ cdef class Datapath:
         hot_forget(self.hot, now_ns)
         return self.take_out()
 
-    def merge(self, message, nsec_t now_ns):
+    def merge(self, message, nsec_t now_ns, *, expects=True):
         cdef const uint8_t[::1] view = message
         self.refresh(now_ns)
-        hot_merge(self.hot, &view[0] if view.shape[0] else NULL, view.shape[0], now_ns)
+        if view.shape[0]:
+            hot_merge(self.hot, &view[0], view.shape[0], now_ns)
+            if expects:
+                self.expect_answers(&view[0], view.shape[0], now_ns)
         return self.take_out()
+
+    cdef int expect_answers(
+        self, const uint8_t* message, uint64_t len_bytes, nsec_t now,
+    ) except -1:
+        cdef Expected expected
+        cdef uint64_t at = expected_next(&expected, message, len_bytes, 0)
+        while at:
+            place = self.places.get(expected.port)
+            if place is not None:
+                expected.key.in_port = place
+                expect(self.hot, &expected.key, now)
+            at = expected_next(&expected, message, len_bytes, at)
+        return 0
 
     cdef int each_stat(self, data, nsec_t now, bint adopts) except -1:
         cdef const uint8_t[::1] view = data

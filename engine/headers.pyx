@@ -12,12 +12,42 @@ from onehop.engine.packet cimport (
     ICMP_ECHO_REPLY, IP_ICMP, IP_ICMP6, IP_TCP, IP_UDP, VLAN_PRESENT,
 )
 from onehop.engine.state cimport TCP_ACK, TCP_SYN
+from onehop.engine.verdict cimport (
+    A_DEC_TTL, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST, A_SET_IP_SRC, A_SET_TP_DST,
+    A_SET_TP_SRC, A_SET_VLAN,
+)
 
 cdef enum:
     L4_BYTES = 20          # enough for every protocol
     LATER_OFFSET = 185     # of a later fragment, in units of 8 bytes
     MORE_FRAGMENTS = 0x2000
     TTL = 64
+
+
+# --- actions
+
+cdef bint act(const Action* action, FlowKey* key) noexcept nogil:
+    if action.kind == A_SET_ETH_SRC:
+        memcpy(key.eth_src, action.mac, 6)
+    elif action.kind == A_SET_ETH_DST:
+        memcpy(key.eth_dst, action.mac, 6)
+    elif action.kind == A_SET_IP_SRC:
+        memcpy(key.ip_src, action.ip, 16)
+    elif action.kind == A_SET_IP_DST:
+        memcpy(key.ip_dst, action.ip, 16)
+    elif action.kind == A_SET_TP_SRC:
+        key.tp_src = <uint16_t>action.value
+    elif action.kind == A_SET_TP_DST:
+        key.tp_dst = <uint16_t>action.value
+    elif action.kind == A_SET_VLAN:
+        key.vlan_tci = <uint16_t>(action.value | VLAN_PRESENT)
+    elif action.kind == A_POP_VLAN:
+        key.vlan_tci = 0
+    elif action.kind == A_DEC_TTL:
+        key.ip_ttl -= 1
+    else:
+        return False
+    return True
 
 
 # --- answers

@@ -37,6 +37,7 @@ cdef enum Count:           # in words in datapath.COUNTS
     N_FULL                 # flows not installed: the table is full
     N_EARLY                # packets kept until more is known
     N_EARLY_FORWARDED      # and then forwarded
+    N_EXPECTED             # answers that flows were made for before they came
     N_COUNTS
     N_REASONS = 64
 
@@ -59,6 +60,11 @@ cdef struct Hot:
 # Do what hot.verdict says about a packet that came in by in_ofport.
 cdef int hot_obey(
     Hot* hot, uint32_t in_ofport, const uint8_t* data, uint32_t len_bytes, nsec_t now,
+) except -1 nogil
+# The verdict's actions, into hot.actions; and its flow, with these actions.
+cdef int hot_encode(Hot* hot, const Verdict* verdict, uint32_t in_ofport) except -1 nogil
+cdef int hot_install(
+    Hot* hot, const Verdict* verdict, uint32_t in_ofport, nsec_t now,
 ) except -1 nogil
 # Send what hot.verdict emits.
 cdef int hot_emit(Hot* hot) except -1 nogil

@@ -45,9 +45,9 @@ cdef int hot_obey(
     hot_emit(hot)
     if verdict.kind != FORWARD and verdict.kind != DROP:
         return 0
-    encode(hot, verdict, in_ofport)
+    hot_encode(hot, verdict, in_ofport)
     if verdict.cacheable and in_ofport:
-        install(hot, in_ofport, now)
+        hot_install(hot, verdict, in_ofport, now)
     if verdict.sent_bytes:
         data, len_bytes = verdict.crafted + verdict.sent_off, verdict.sent_bytes
     if verdict.kind == FORWARD and hot.actions.len_bytes:
@@ -83,8 +83,7 @@ cdef int hot_emit(Hot* hot) except -1 nogil:
     return 0
 
 
-cdef int encode(Hot* hot, const Verdict* verdict, uint32_t in_ofport) except -1 nogil:
-    """The verdict's actions, into hot.actions."""
+cdef int hot_encode(Hot* hot, const Verdict* verdict, uint32_t in_ofport) except -1 nogil:
     hot.actions.len_bytes = 0
     if verdict.kind == FORWARD:
         translate(&hot.actions, hot.topo, &hot.local, verdict.actions, verdict.n_actions,
@@ -103,9 +102,11 @@ cdef int send(
     return 0
 
 
-cdef int install(Hot* hot, uint32_t in_ofport, nsec_t now) except -1 nogil:
-    cdef FlowKey key = hot.verdict.key
-    cdef FlowKey mask = hot.verdict.mask
+cdef int hot_install(
+    Hot* hot, const Verdict* verdict, uint32_t in_ofport, nsec_t now,
+) except -1 nogil:
+    cdef FlowKey key = verdict.key
+    cdef FlowKey mask = verdict.mask
     cdef uint32_t flow
     if not normalise(&key, &mask):
         return 0
@@ -114,12 +115,12 @@ cdef int install(Hot* hot, uint32_t in_ofport, nsec_t now) except -1 nogil:
         hot.counts[<int>N_DUPLICATES] += 1
         if does_already(hot, flow):
             return install_again(hot, flow, now)
-        return change(hot, flow, &hot.verdict)
+        return change(hot, flow, verdict)
     flow = flows_add(&hot.flows, &key, &mask, in_ofport, 0, now)
     if flow == NONE:
         hot.counts[<int>N_FULL] += 1
         return 0
-    remember(hot, flow, &hot.verdict)
+    remember(hot, flow, verdict)
     hot.counts[<int>N_INSTALLED] += 1
     return put_flow(hot, flow, OFPFC_ADD)
 
@@ -187,13 +188,13 @@ cdef bint hot_holds(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
         hot, &slot.key, &hot.flows.masks[slot.mask], now
     ):
         return False
-    encode(hot, &hot.again, slot.ofport)
+    hot_encode(hot, &hot.again, slot.ofport)
     return True
 
 
 cdef int hot_propose(Hot* hot, const Packet* pkt, uint32_t ofport, nsec_t now) except -1 nogil:
     simulate(hot.topo, hot.keeper.table, pkt, &hot.again, now, hot.seed)
-    return encode(hot, &hot.again, ofport)
+    return hot_encode(hot, &hot.again, ofport)
 
 
 cdef bint holds(Hot* hot, const FlowKey* key, const FlowKey* mask, nsec_t now) noexcept nogil:
@@ -335,7 +336,7 @@ cdef uint32_t take_over(
         return NONE
     if not holds(hot, &match.key, &match.mask, now):
         return NONE
-    encode(hot, &hot.again, match.ofport)
+    hot_encode(hot, &hot.again, match.ofport)
     return flows_add(&hot.flows, &match.key, &match.mask, match.ofport, cookie, now)
 
 

@@ -16,20 +16,17 @@ from onehop.engine.buffer cimport Buffer, reserve, written
 from onehop.engine.cdefs cimport (
     MAX_CREATED, NONE, nsec_t, tag_t, uint8_t, uint16_t, uint32_t, uint64_t,
 )
-from onehop.engine.headers cimport FRAME_BYTES, answers, fill_answer, has_echo_id, put_frame
+from onehop.engine.headers cimport FRAME_BYTES, act, answers, fill_answer, has_echo_id, put_frame
 from onehop.engine.known cimport mix
 from onehop.engine.oxm cimport Match, is_within, normalise, read_match
-from onehop.engine.packet cimport VLAN_PRESENT, FlowKey, Packet, match_view, parse
+from onehop.engine.packet cimport FlowKey, Packet, match_view, parse
 from onehop.engine.simulate cimport simulate
 from onehop.engine.state cimport (
     D_RETURN, StateEntry, StateTable, state_find, state_insert, state_remove,
 )
 from onehop.engine.states cimport States
 from onehop.engine.topology cimport Topo, Topology
-from onehop.engine.verdict cimport (
-    A_DEC_TTL, A_FLOOD, A_OUTPUT, A_POP_VLAN, A_SET_ETH_DST, A_SET_ETH_SRC, A_SET_IP_DST,
-    A_SET_IP_SRC, A_SET_TP_DST, A_SET_TP_SRC, A_SET_VLAN, FORWARD, Action, Verdict,
-)
+from onehop.engine.verdict cimport A_FLOOD, A_OUTPUT, FORWARD, Action, Verdict
 
 cdef enum:
     NOT_SENT_KIND = 255
@@ -229,7 +226,7 @@ cdef int conclude(Stage* stage, Packet* pkt, Outcome* out) except -1 nogil:
     for i in range(verdict.n_used):
         out.is_return |= verdict.used[i].direction == D_RETURN
     for i in range(verdict.n_actions):
-        act(stage.topo, &verdict.actions[i], &pkt.key, out)
+        note_action(stage.topo, &verdict.actions[i], &pkt.key, out)
     out.key, out.echo_id = pkt.key, pkt.echo_id
     out.n_tags = verdict.n_tags
     memcpy(reserve(&stage.tags, verdict.n_tags * sizeof(tag_t)), verdict.tags,
@@ -238,7 +235,9 @@ cdef int conclude(Stage* stage, Packet* pkt, Outcome* out) except -1 nogil:
     return 0
 
 
-cdef void act(const Topo* topo, const Action* action, FlowKey* key, Outcome* out) noexcept nogil:
+cdef void note_action(
+    const Topo* topo, const Action* action, FlowKey* key, Outcome* out,
+) noexcept nogil:
     cdef uint32_t i
     cdef uint64_t hashed = out.actions * <uint64_t>PRIME + action.kind
     for i in range(6):
@@ -257,28 +256,7 @@ cdef void act(const Topo* topo, const Action* action, FlowKey* key, Outcome* out
         out.actions = mix(out.actions, <uint64_t>action.except_port << 32 | action.host)
         out.port = out.host = key.in_port = NONE
     else:
-        rewrite(action, key)
-
-
-cdef void rewrite(const Action* action, FlowKey* key) noexcept nogil:
-    if action.kind == A_SET_ETH_SRC:
-        memcpy(key.eth_src, action.mac, 6)
-    elif action.kind == A_SET_ETH_DST:
-        memcpy(key.eth_dst, action.mac, 6)
-    elif action.kind == A_SET_IP_SRC:
-        memcpy(key.ip_src, action.ip, 16)
-    elif action.kind == A_SET_IP_DST:
-        memcpy(key.ip_dst, action.ip, 16)
-    elif action.kind == A_SET_TP_SRC:
-        key.tp_src = <uint16_t>action.value
-    elif action.kind == A_SET_TP_DST:
-        key.tp_dst = <uint16_t>action.value
-    elif action.kind == A_SET_VLAN:
-        key.vlan_tci = <uint16_t>(action.value | VLAN_PRESENT)
-    elif action.kind == A_POP_VLAN:
-        key.vlan_tci = 0
-    elif action.kind == A_DEC_TTL:
-        key.ip_ttl -= 1
+        act(action, key)
 
 
 # --- the answer

@@ -18,10 +18,18 @@ from onehop.engine.state cimport StateEntry, StateTable
 
 cdef enum:
     MAJOR = 1
-    MINOR = 0
+    MINOR = 1
     ITEM_PUT = 1
     ITEM_REMOVE = 2
+    ITEM_ANSWER = 3        # since 1.1: see expect.pxd
+    HEAD_BYTES = 8         # of a message
+    FIXED_BYTES = 28       # of an item, before its addresses
     ITEM_MAX = 78          # bytes, its length before it and three IPv6 addresses with it
+
+cdef struct Item:
+    int operation
+    uint32_t left_ms
+    StateEntry entry
 
 # Append an item to the message that `message` holds, which it begins where it is empty.
 cdef int message_add(
@@ -35,6 +43,13 @@ cdef uint32_t item_write(
 cdef int message_append(
     Buffer* message, const uint8_t* items, uint64_t len_bytes, uint32_t n_items,
 ) except -1 nogil
+# What an item says, from behind its length; and how many of its bytes that is (4, 6: its family).
+# False: nothing.
+cdef bint item_read(
+    Item* item, const uint8_t* at, uint32_t len_bytes, bint is_newer,
+) noexcept nogil
+cdef inline uint32_t item_bytes(uint8_t family) noexcept nogil:
+    return FIXED_BYTES + 3 * (4 if family == 4 else 16)
 # Take in what it says; append the tags of entries that came, went or changed, as tag_t.
 # False: it is no message; what came before its fault was taken in.
 cdef bint message_merge(

@@ -11,15 +11,8 @@ from onehop.engine.state cimport (
 )
 
 cdef enum:
-    HEAD_BYTES = 8
-    FIXED_BYTES = 28           # of an item, before its addresses
     NS_PER_MS = 1_000_000
     MOST_MS = 0x7fffffff
-
-cdef struct Item:
-    int operation
-    uint32_t left_ms
-    StateEntry entry
 
 
 # --- to write
@@ -119,7 +112,7 @@ cdef int take_in(
 ) except -1 nogil:
     cdef Item item
     cdef bint changed
-    if not read_item(&item, data, len_bytes, is_newer):
+    if not item_read(&item, data, len_bytes, is_newer):
         table.header.unreadable += not is_newer
         return 0
     if item.operation == ITEM_REMOVE:
@@ -134,7 +127,7 @@ cdef int take_in(
     return 0
 
 
-cdef bint read_item(
+cdef bint item_read(
     Item* item, const uint8_t* at, uint32_t len_bytes, bint is_newer,
 ) noexcept nogil:
     cdef uint32_t address_bytes

@@ -153,3 +153,16 @@ def guarded() -> list[Resource]:
 def c2_ports() -> dict[str, events.OfPort]:
     numbers = {TUNNEL_DEVICE: TUNNEL, "tap2": TAP3, "bfd-g1": BFD_G1, "bfd-g2": BFD_G2}
     return {device: port(device, number) for device, number in numbers.items()}
+
+
+def test_no_flow_waits_for_an_answer_before_the_switchs_flows_are_known():
+    far = Bench(guarded(), host="c2").boot(c2_ports())
+    far.receive(TAP3, datagram(MAC2, MAC1, "10.0.0.12", "10.0.0.11", 2000, 1000))
+    told = [events.StateCame("c2", [each.message]) for each in far.ordered(events.TellState)]
+    assert told
+    bench = Bench(guarded(), token_file="token")
+    bench.tell(told[0])
+    bench.boot()
+    bench.tell(told[0])
+    assert bench.core.status({}).counters["expected"] == 1
+    assert bench.core.status({}).flows == 1

@@ -146,7 +146,8 @@ class Core:
                 self.counters["switch_errors"] += 1
                 self._log(f"the switch refused a message: {event.reason}")
             case events.StateCame():
-                self.packets.merge(event.messages, now_ns)
+                live = self.phase is Phase.LIVE
+                self.packets.merge(event.messages, now_ns, live=live)
             case events.StateFetched():
                 self._fetch_by_ns = 0
                 self._welcome(now_ns)

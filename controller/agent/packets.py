@@ -87,10 +87,10 @@ class Packets:
         if tags:
             self.send(self.datapath.invalidate(tags, now_ns))
 
-    def merge(self, messages: Iterable[bytes], now_ns: int) -> None:
-        """Other hosts told about connections."""
+    def merge(self, messages: Iterable[bytes], now_ns: int, *, live: bool) -> None:
+        """Other hosts told about connections; `live`: the switch's flows are known."""
         for message in messages:
-            self.send(self.datapath.merge(message, now_ns))
+            self.send(self.datapath.merge(message, now_ns, expects=live))
         self._reconsider(now_ns)
 
     def known(self, now_ns: int, addresses: Sequence[str]) -> Iterator[bytes]:

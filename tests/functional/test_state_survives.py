@@ -137,3 +137,37 @@ def test_packets_go_on_where_the_other_hosts_agent_stands_still(cloud: Cloud) ->
             peers = c1.status()["channel"]["peers"]
             assert peers["c2"]["queued_bytes"] <= QUEUE_BYTES
         eventually(lambda: joined(c2) and joined(c1), "c2 goes on")
+
+
+def test_first_answers_pass_where_their_hosts_agent_stands_still(cloud: Cloud) -> None:
+    """Their flows were installed when the gateway heard of the connections."""
+    gateway = cloud.hosts[2]
+    with (
+        bound(cloud.outside, socket.SOCK_DGRAM, 5005, address=OUTSIDE) as server,
+        contextlib.ExitStack() as stack,
+    ):
+        clients = [stack.enter_context(bound(cloud.vm1, socket.SOCK_DGRAM)) for _ in range(20)]
+        before = expected(gateway)
+        askers = []
+        for client in clients:
+            client.connect((OUTSIDE, 5005))
+            client.send(b"ask")
+            askers.append(server.recvfrom(16)[1])
+        eventually(lambda: expected(gateway) >= before + 20, "the answers are expected")
+        with gateway.stopped_agent():
+            for client, asker in zip(clients, askers, strict=True):
+                client.settimeout(0.1)  # the switch may still be reading the last flow
+                eventually(lambda c=client, a=asker: answered(server, a, c), "an answer")
+        eventually(lambda: joined(gateway), "the gateway's agent goes on")
+
+
+def expected(host: Host) -> int:
+    return int(host.status().get("counters", {}).get("expected", 0))
+
+
+def answered(server: socket.socket, asker: tuple[str, int], client: socket.socket) -> bool:
+    """Whether an answer comes, of those that were sent."""
+    server.sendto(b"answer", asker)
+    with contextlib.suppress(TimeoutError):
+        return client.recv(16) == b"answer"
+    return False
