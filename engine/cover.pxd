@@ -6,10 +6,10 @@
 3. That no flow of a mask covers a packet is mostly told by a bit of its hash, in memory that is
    near; flows that went leave theirs until there are as many as buckets.
 4. Forwarding does not ask this: a switch looks up its own flows, and a packet that comes to the
-   agent is walked whether a flow covers it or not, for the walk also renews its connection. `onehop
-   trace` does not either: it goes by the flows that the switch holds, foreign ones and other
-   priorities too. It stands as the engine's table of flows used as a library (`table.pyx`), held
-   against Open vSwitch's classifier (`perf/bench_lookup.py`).
+   agent is walked whether a flow covers it or not, for the walk also renews its connection.
+   `onehop trace` does not either: it goes by the flows that the switch holds, foreign ones and
+   other priorities too. It stands as the engine's table of flows used as a library (`table.pyx`),
+   held against Open vSwitch's classifier (`perf/bench_lookup.py`).
 """
 
 from onehop.engine.cdefs cimport uint32_t

@@ -1,4 +1,4 @@
-"""The table of flows as a library: many keys at a time. No other part uses it: see cover.pxd, 4."""
+"""The table of flows as a library, many keys at a time. No other part uses it: cover.pxd, 4."""
 
 import numpy
 
