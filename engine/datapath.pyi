@@ -30,8 +30,12 @@ class Datapath:
         max_flows: int = 200_000,
         states: States | None = None,
         patience_ns: int = 0,
+        idle_ns: int = 60_000_000_000,
     ) -> None:
-        """patience_ns: how long a packet is kept whose connection peers may not have told yet."""
+        """patience_ns: how long a packet is kept whose connection peers may not have told yet.
+
+        idle_ns: how long a flow may carry nothing before it is deleted.
+        """
 
     def set_tunnel_port(self, ofport: int) -> None:
         """The flow-based tunnel is OVS port `ofport`; 0: there is none."""
@@ -43,7 +47,7 @@ class Datapath:
         """At most `rate` packet-ins a second from `port`, `burst` at once; rate 0: any number."""
 
     def receive(self, data: bytes | bytearray | memoryview, now_ns: int) -> Received:
-        """Answer every whole message in `data`."""
+        """Answer every whole message in `data`, and take in what it says of flows' use."""
 
     def inject(self, packet: bytes, in_port: str, now_ns: int) -> Received:
         """Simulate a packet again, as if it came in now (one that waited for a neighbor)."""
@@ -77,15 +81,12 @@ class Datapath:
         """Forget every flow: the switch is another one now, or was emptied. Then adopt."""
 
     def stats_request(self, xid: int, slice: int, slices: int) -> bytes:
-        """A flow-stats request for slice `slice` of `slices` (a power of two) of our flows."""
+        """A request for slice `slice` of `slices` (a power of two) of our flows, for `adopt`."""
 
-    def count(self, stats_reply: bytes, now_ns: int) -> None:
-        """Note which flows carried packets since they were last counted."""
+    def go_on(self, now_ns: int) -> bytes:
+        """Ask the switch about the flows whose turn has come, and clear away expired state.
 
-    def expire(self, now_ns: int, idle_ns: int) -> bytes:
-        """Delete the flows that were counted and have carried nothing for `idle_ns`.
-
-        Clears away expired state too, a part of the table at a time: call it often.
+        Each a part at a time: call it often. What the switch answers belongs to `receive`.
         """
 
     def merge(self, message: bytes, now_ns: int, *, expects: bool = True) -> bytes:
@@ -103,4 +104,4 @@ class Datapath:
         """What would be installed for a packet; nothing changes. ValueError: it is no packet."""
 
     def take_state(self) -> list[tuple[str, bytes]]:
-        """What other hosts are to hear since the last `Received`: after `count`, say."""
+        """What other hosts are to hear since the last `Received`: after `merge`, say."""

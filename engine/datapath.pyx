@@ -23,13 +23,13 @@ from onehop.engine.early cimport (
 )
 from onehop.engine.expect cimport Expected, expect, expect_answer, expected_next
 from onehop.engine.flows cimport (
-    flows_by_cookie, flows_clear, flows_counted, flows_have_tag, flows_init,
+    flows_clear, flows_have_tag, flows_init,
 )
 from onehop.engine.hot cimport (
     N_EARLY, N_EARLY_FORWARDED, N_MALFORMED, N_PACKET_INS, N_REASONS, N_REFUSED,
     N_UNKNOWN_PORT, Hot, hot_adopt, hot_emit,
-    hot_expire, hot_forget, hot_forget_lengths, hot_merge, hot_obey, hot_review_all,
-    hot_review_tag, hot_used,
+    hot_forget, hot_forget_lengths, hot_merge, hot_obey, hot_review_all,
+    hot_review_tag,
 )
 from onehop.engine.inspect cimport installed_at, proposed
 from onehop.engine.keep cimport keeper_clear
@@ -37,7 +37,11 @@ from onehop.engine.openflow cimport (
     OFPR_INVALID_TTL, OFPT_PACKET_IN, STATS_BEGIN, FlowStat, PacketIn, is_flow_stats, message_len,
     read_flow_stat, read_packet_in,
 )
+from onehop.engine.octets cimport get32
 from onehop.engine.packet cimport Packet, parse
+from onehop.engine.polling cimport (
+    POLL_XID, Polling, polling_answered, polling_go_on, polling_restart,
+)
 from onehop.engine.share cimport Shares, share_set, share_take, share_tell
 from onehop.engine.simulate cimport advertise, simulate, solicit, unreachable
 from onehop.engine.states cimport States
@@ -78,6 +82,7 @@ cdef class Datapath:
     cdef Hot* hot
     cdef Shares shares
     cdef Earlies earlies
+    cdef Polling polling
     cdef uint32_t max_flows
     cdef dict places       # the indices of the bound ports, by their tags
     cdef set stale         # tags of ports whose numbers changed
@@ -97,7 +102,7 @@ cdef class Datapath:
 
     def __init__(
         self, Topology topology, *, str host, uint64_t seed=0, uint32_t max_flows=200_000,
-        States states=None, nsec_t patience_ns=0,
+        States states=None, nsec_t patience_ns=0, nsec_t idle_ns=60_000_000_000,
     ):
         self.topology = topology
         self.states = States(seed=seed) if states is None else states
@@ -108,6 +113,7 @@ cdef class Datapath:
         self.hot.local.host = topology.names.host_index(host)
         self.max_flows = max_flows
         self.earlies.patience = patience_ns
+        self.polling.idle = idle_ns
         self.places = {}
         self.stale = set()
         self.effects = []
@@ -210,19 +216,24 @@ cdef class Datapath:
     cdef uint64_t answer(
         self, const uint8_t* data, uint64_t len_bytes, nsec_t now,
     ) except? 0xffffffffffffffff nogil:
-        """Answer the packet-ins at the beginning of `data`; how many bytes they were."""
+        """Take packet-ins and answers about flows at the beginning; how many bytes they were."""
         cdef uint64_t at = 0
         cdef uint32_t message_bytes
         cdef PacketIn packet_in
         while at < len_bytes:
             message_bytes = message_len(data + at, len_bytes - at)
-            if message_bytes == 0 or data[at + 1] != OFPT_PACKET_IN:
+            if message_bytes == 0:
                 break
-            self.hot.counts[<int>N_PACKET_INS] += 1
-            if read_packet_in(&packet_in, data + at, message_bytes):
-                self.answer_one(&packet_in, now)
+            if data[at + 1] == OFPT_PACKET_IN:
+                self.hot.counts[<int>N_PACKET_INS] += 1
+                if read_packet_in(&packet_in, data + at, message_bytes):
+                    self.answer_one(&packet_in, now)
+                else:
+                    self.hot.counts[<int>N_MALFORMED] += 1
+            elif is_flow_stats(data + at, message_bytes) and get32(data + at + 4) == POLL_XID:
+                polling_answered(&self.polling, self.hot, data + at, message_bytes, now)
             else:
-                self.hot.counts[<int>N_MALFORMED] += 1
+                break
             at += message_bytes
         return at
 
@@ -361,7 +372,7 @@ cdef class Datapath:
 
     def adopt(self, stats_reply, nsec_t now_ns):
         self.refresh(now_ns)
-        self.each_stat(stats_reply, now_ns, True)
+        self.adopt_each(stats_reply, now_ns)
         return self.take_out()
 
     def uses(self, tag: int) -> bool:
@@ -370,6 +381,7 @@ cdef class Datapath:
     def forget(self):
         flows_clear(&self.hot.flows)
         flows_init(&self.hot.flows, self.max_flows, self.hot.seed)
+        polling_restart(&self.polling)
         self.stale.clear()
         self.all_stale = False
 
@@ -380,13 +392,11 @@ cdef class Datapath:
             xid, openflow.DYNAMIC | slice, openflow.CLASS_MASK | (slices - 1)
         )
 
-    def count(self, stats_reply, nsec_t now_ns):
-        self.each_stat(stats_reply, now_ns, False)
-
-    def expire(self, nsec_t now_ns, nsec_t idle_ns):
+    def go_on(self, nsec_t now_ns):
         self.refresh(now_ns)
-        hot_expire(self.hot, now_ns, idle_ns)
-        hot_forget(self.hot, now_ns)
+        with nogil:
+            hot_forget(self.hot, now_ns)
+            polling_go_on(&self.polling, self.hot, now_ns)
         return self.take_out()
 
     def merge(self, message, nsec_t now_ns, *, expects=True):
@@ -411,7 +421,7 @@ cdef class Datapath:
             at = expected_next(&expected, message, len_bytes, at)
         return 0
 
-    cdef int each_stat(self, data, nsec_t now, bint adopts) except -1:
+    cdef int adopt_each(self, data, nsec_t now) except -1:
         cdef const uint8_t[::1] view = data
         cdef uint64_t at = 0
         cdef uint32_t message_bytes
@@ -421,25 +431,17 @@ cdef class Datapath:
                 raise ValueError("the last message is cut off")
             if is_flow_stats(&view[at], message_bytes):
                 with nogil:
-                    self.read_stats(&view[at], message_bytes, now, adopts)
+                    self.adopt_from(&view[at], message_bytes, now)
             at += message_bytes
         return 0
 
-    cdef int read_stats(
-        self, const uint8_t* msg, uint32_t len_bytes, nsec_t now, bint adopts,
+    cdef int adopt_from(
+        self, const uint8_t* msg, uint32_t len_bytes, nsec_t now,
     ) except -1 nogil:
         cdef FlowStat stat
-        cdef uint32_t flow
-        cdef uint64_t before
         cdef uint32_t at = read_flow_stat(&stat, msg, len_bytes, STATS_BEGIN)
         while at:
-            flow = flows_by_cookie(&self.hot.flows, stat.cookie)
-            if flow != NONE and not adopts:
-                before = self.hot.flows.slots[flow].packets
-                flows_counted(&self.hot.flows, flow, stat.packets, now)
-                if stat.packets != before:
-                    hot_used(self.hot, flow, now)
-            elif adopts and stat.cookie >> 62 == 2:
+            if stat.cookie >> 62 == 2:
                 hot_adopt(self.hot, &stat, now)
             at = read_flow_stat(&stat, msg, len_bytes, at)
         return 0

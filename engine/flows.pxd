@@ -1,10 +1,9 @@
-"""What is installed in the switch: by match, by cookie, by tag, by when it was last used.
+"""What is installed in the switch: by match, by cookie, by tag.
 
 1. At most one flow has a given match (mask, masked key): OVS would replace the other.
 2. A cookie names a slot and how often it was taken before, so a late statistic about an
    earlier flow in the slot is nobody's.
-3. Flows hang in one list by `used_at`, longest ago first.
-4. Memory is bounded: `max_flows` flows, MAX_MASKS masks.
+3. Memory is bounded: `max_flows` flows, MAX_MASKS masks.
 """
 
 from onehop.engine.buffer cimport Buffer
@@ -31,8 +30,8 @@ cdef struct Flow:
     uint32_t turn          # how often the slot was taken
     uint32_t in_use
     uint32_t next          # in its bucket
-    uint32_t older         # by used_at; or among the free slots
-    uint32_t newer
+    uint32_t free_before   # of a free slot: those beside it
+    uint32_t free_after
     uint32_t tag_links     # of its own tags
 
 cdef struct Flows:
@@ -41,8 +40,7 @@ cdef struct Flows:
     uint32_t max_flows
     uint32_t count
     uint32_t free          # the first free slot; NONE: grow
-    uint32_t oldest
-    uint32_t newest
+    uint32_t last_mask     # of the last flow that was noted
     uint32_t* buckets      # a power of two of them
     uint32_t n_buckets
     uint64_t factors[HASHED_WORDS]  # of the hash, from the seed
@@ -122,10 +120,3 @@ cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil
 
 cdef uint64_t flows_cookie(const Flows* flows, uint32_t flow) noexcept nogil
 cdef uint32_t flows_by_cookie(const Flows* flows, uint64_t cookie) noexcept nogil
-
-# Note a statistic of it.
-cdef void flows_used(Flows* flows, uint32_t flow, nsec_t now) noexcept nogil
-cdef void flows_counted(Flows* flows, uint32_t flow, uint64_t packets, nsec_t now) noexcept nogil
-# Append, as uint32_t, the flows that were counted after having been idle for so long, and those
-# that no statistic has told about for much longer: the switch has lost them.
-cdef int flows_idle(const Flows* flows, nsec_t now, nsec_t idle, Buffer* found) except -1 nogil

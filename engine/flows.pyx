@@ -1,4 +1,4 @@
-"""What is installed in the switch: chained hashing by match, one list by last use.
+"""What is installed in the switch: chained hashing by match.
 
 A slot's index is the low half of its flow's cookie, so cookies lead to flows without a search;
 after a restart the flows found in the switch get the slots that their cookies name.
@@ -7,7 +7,7 @@ after a restart the flows found in the switch get the slots that their cookies n
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.buffer cimport grow
 from onehop.engine.cdefs cimport MAX_TAGS, NONE
 from onehop.engine.known cimport mix
 from onehop.engine.paths cimport paths_clear, paths_find, paths_have, paths_join, paths_leave
@@ -18,7 +18,6 @@ from onehop.engine.tagged cimport (
 
 cdef enum:
     FIRST_BUCKETS = 1024
-    LOST_AFTER = 10                # times idle
     TURN_MASK = 0x3fffffff         # a cookie's bits 32..61
     DYNAMIC_CLASS = 2              # its bits 62..63
 
@@ -29,7 +28,7 @@ cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1:
     flows.max_flows = max_flows
     for at in range(HASHED_WORDS):
         flows.factors[at] = mix(seed, at + 1) | 1
-    flows.free = flows.oldest = flows.newest = NONE
+    flows.free = NONE
     flows.masks = <FlowKey*>calloc(MAX_MASKS, sizeof(FlowKey))
     flows.mask_places = <uint32_t*>calloc(2 * MAX_MASKS, sizeof(uint32_t))
     flows.mask_flows = <uint32_t*>calloc(MAX_MASKS, sizeof(uint32_t))
@@ -74,12 +73,10 @@ cdef uint32_t flows_find(
 
 
 cdef uint32_t mask_known(const Flows* flows, const FlowKey* mask) noexcept nogil:
-    """Its index; NONE: no flow had it yet. Mostly it is the one of the flow before."""
+    """Its index; NONE: no flow had it yet. Mostly it is that of the flow before."""
     cdef uint32_t which
-    if flows.newest != NONE:
-        which = flows.slots[flows.newest].mask
-        if memcmp(&flows.masks[which], mask, sizeof(FlowKey)) == 0:
-            return which
+    if memcmp(&flows.masks[flows.last_mask], mask, sizeof(FlowKey)) == 0 and flows.n_masks:
+        return flows.last_mask
     which = flows.mask_places[mask_place(flows, mask)]
     return which - 1 if which else <uint32_t>NONE
 
@@ -152,7 +149,7 @@ cdef uint32_t flows_add(
         spread(flows)
     occupy(flows, at)
     flows.slots[at].key = key[0]
-    flows.slots[at].mask = which
+    flows.slots[at].mask = flows.last_mask = which
     flows.mask_flows[which] += 1
     flows.slots[at].ofport = ofport
     if cookie:
@@ -160,7 +157,6 @@ cdef uint32_t flows_add(
     flows.slots[at].packets = 0
     flows.slots[at].used_at = flows.slots[at].counted_at = now
     hang_in(flows, at)
-    make_newest(flows, at)
     return at
 
 
@@ -225,7 +221,6 @@ cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
     while at[0] != flow + 1:
         at = &flows.slots[at[0] - 1].next
     at[0] = slot.next
-    leave_list(flows, flow)
     drop_tags(flows, flow)
     free(slot.actions)
     slot.actions = NULL
@@ -259,21 +254,21 @@ cdef int make_room(Flows* flows, uint32_t needed) except -1 nogil:
 
 
 cdef inline void make_free(Flows* flows, uint32_t at) noexcept nogil:
-    flows.slots[at].older = NONE
-    flows.slots[at].newer = flows.free
+    flows.slots[at].free_before = NONE
+    flows.slots[at].free_after = flows.free
     if flows.free != NONE:
-        flows.slots[flows.free].older = at
+        flows.slots[flows.free].free_before = at
     flows.free = at
 
 
 cdef inline void occupy(Flows* flows, uint32_t at) noexcept nogil:
     cdef Flow* slot = &flows.slots[at]
-    if slot.newer != NONE:
-        flows.slots[slot.newer].older = slot.older
-    if slot.older != NONE:
-        flows.slots[slot.older].newer = slot.newer
+    if slot.free_after != NONE:
+        flows.slots[slot.free_after].free_before = slot.free_before
+    if slot.free_before != NONE:
+        flows.slots[slot.free_before].free_after = slot.free_after
     else:
-        flows.free = slot.newer
+        flows.free = slot.free_after
     slot.in_use = 1
     flows.count += 1
 
@@ -291,57 +286,3 @@ cdef uint32_t flows_by_cookie(const Flows* flows, uint64_t cookie) noexcept nogi
     if at >= flows.room or not flows.slots[at].in_use or flows_cookie(flows, at) != cookie:
         return NONE
     return at
-
-
-# --- by last use
-
-cdef void flows_counted(
-    Flows* flows, uint32_t flow, uint64_t packets, nsec_t now,
-) noexcept nogil:
-    cdef Flow* slot = &flows.slots[flow]
-    slot.counted_at = now
-    if packets == slot.packets:
-        return
-    slot.packets = packets
-    flows_used(flows, flow, now)
-
-
-cdef void flows_used(Flows* flows, uint32_t flow, nsec_t now) noexcept nogil:
-    flows.slots[flow].used_at = now
-    leave_list(flows, flow)
-    make_newest(flows, flow)
-
-
-cdef int flows_idle(const Flows* flows, nsec_t now, nsec_t idle, Buffer* found) except -1 nogil:
-    cdef uint32_t at = flows.oldest
-    while at != NONE and flows.slots[at].used_at + idle <= now:
-        if (
-            flows.slots[at].counted_at >= flows.slots[at].used_at + idle
-            or flows.slots[at].counted_at + LOST_AFTER * idle <= now
-        ):
-            (<uint32_t*>reserve(found, 4))[0] = at
-            written(found, 4)
-        at = flows.slots[at].newer
-    return 0
-
-
-cdef inline void make_newest(Flows* flows, uint32_t at) noexcept nogil:
-    flows.slots[at].newer = NONE
-    flows.slots[at].older = flows.newest
-    if flows.newest == NONE:
-        flows.oldest = at
-    else:
-        flows.slots[flows.newest].newer = at
-    flows.newest = at
-
-
-cdef inline void leave_list(Flows* flows, uint32_t at) noexcept nogil:
-    cdef Flow* slot = &flows.slots[at]
-    if slot.older == NONE:
-        flows.oldest = slot.newer
-    else:
-        flows.slots[slot.older].newer = slot.newer
-    if slot.newer == NONE:
-        flows.newest = slot.older
-    else:
-        flows.slots[slot.newer].older = slot.older

@@ -80,7 +80,7 @@ cdef int hot_propose(Hot* hot, const Packet* pkt, uint32_t ofport, nsec_t now) e
 cdef int hot_adopt(Hot* hot, const FlowStat* stat, nsec_t now) except -1 nogil
 # Delete the flows whose match says something about the length: the list has changed.
 cdef int hot_forget_lengths(Hot* hot) except -1 nogil
-cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil
+cdef int hot_drop(Hot* hot, uint32_t flow) except -1 nogil
 # A flow has carried packets since it was last counted: what it depends on is in use.
 cdef int hot_used(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil
 # Clear away state that has expired.

@@ -6,8 +6,8 @@ from libc.string cimport memcmp, memset
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport NONE, idx_t
 from onehop.engine.flows cimport (
-    Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_idle, flows_remove,
-    flows_set, flows_tagged, flows_used,
+    Flow, flows_add, flows_by_cookie, flows_cookie, flows_find, flows_remove,
+    flows_set, flows_tagged,
 )
 from onehop.engine.keep cimport keep, keep_alive, keep_telling
 from onehop.engine.openflow cimport (
@@ -129,7 +129,7 @@ cdef int install_again(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
     """It is on its way to the switch; or somebody has deleted it there, if that is long ago."""
     if now - hot.flows.slots[flow].used_at < ON_ITS_WAY_NS:
         return 0
-    flows_used(&hot.flows, flow, now)
+    hot.flows.slots[flow].used_at = now
     return put_flow(hot, flow, OFPFC_ADD)
 
 
@@ -166,7 +166,7 @@ cdef int put_flow(Hot* hot, uint32_t flow, uint8_t command) except -1 nogil:
                         slot.actions, slot.action_bytes)
 
 
-cdef int drop_flow(Hot* hot, uint32_t flow) except -1 nogil:
+cdef int hot_drop(Hot* hot, uint32_t flow) except -1 nogil:
     hot.counts[<int>N_DELETED] += 1
     put_delete(&hot.out, flows_cookie(&hot.flows, flow), <uint64_t>EVERY_BIT)
     flows_remove(&hot.flows, flow)
@@ -178,7 +178,7 @@ cdef int hot_review(Hot* hot, uint32_t flow, nsec_t now) except -1 nogil:
     if not slot.in_use:
         return 0
     if not hot_holds(hot, flow, now):
-        return drop_flow(hot, flow)
+        return hot_drop(hot, flow)
     return change(hot, flow, &hot.again)
 
 
@@ -233,19 +233,8 @@ cdef int hot_forget_lengths(Hot* hot) except -1 nogil:
     for flow in range(hot.flows.room):
         if hot.flows.slots[flow].in_use:
             if hot.flows.masks[hot.flows.slots[flow].mask].len_class:
-                drop_flow(hot, flow)
+                hot_drop(hot, flow)
     hot.limits_mark = hot.topo.limits_mark
-    return 0
-
-
-cdef int hot_expire(Hot* hot, nsec_t now, nsec_t idle) except -1 nogil:
-    cdef Buffer found = Buffer(NULL, 0, 0)
-    cdef uint64_t i
-    flows_idle(&hot.flows, now, idle, &found)
-    for i in range(found.len_bytes // 4):
-        drop_flow(hot, (<uint32_t*>found.data)[i])
-    hot.counts[<int>N_EXPIRED] += found.len_bytes // 4
-    free(found.data)
     return 0
 
 

@@ -51,6 +51,8 @@ cdef bint read_packet_in(PacketIn* out, const uint8_t* msg, uint32_t len_bytes) 
 cdef enum:
     STATS_BEGIN = 16
 cdef bint is_flow_stats(const uint8_t* msg, uint32_t len_bytes) noexcept nogil
+# Whether another reply to the same request comes after this one.
+cdef bint more_follows(const uint8_t* msg) noexcept nogil
 cdef uint32_t read_flow_stat(
     FlowStat* out, const uint8_t* msg, uint32_t len_bytes, uint32_t at,
 ) noexcept nogil
@@ -67,6 +69,8 @@ cdef uint32_t put_instructions(
 # Actions of a flow that drops for now: the agent sees some of what it drops.
 cdef int put_ask(Buffer* actions) except -1 nogil
 cdef int put_delete(Buffer* out, uint64_t cookie, uint64_t cookie_mask) except -1 nogil
+# How is the flow with this cookie?
+cdef int put_stats_request(Buffer* out, uint32_t xid, uint64_t cookie) except -1 nogil
 
 # False, and nothing is written, where all that is too long for a message.
 cdef bint put_packet_out(

@@ -66,7 +66,7 @@ def flow_stats(data: bytes) -> list[FlowStats]:
     Raises ValueError for bytes that are no OpenFlow 1.3 messages.
     """
 
-def more_follows(data: bytes) -> bool:
+def has_more(data: bytes) -> bool:
     """Whether a multipart reply says that further parts will come."""
 
 def barrier_request(xid: int) -> bytes: ...

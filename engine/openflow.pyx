@@ -23,6 +23,7 @@ cdef enum:
     FLOW_MOD_BYTES = 48    # up to the match
     PACKET_OUT_BYTES = 24  # up to the actions
     FLOW_STAT_BYTES = 48   # up to the match
+    STATS_REQUEST_BYTES = 56
     NO_BUFFER = 0xffffffff
     ANY_TABLE = 0xff
     OFPMP_FLOW = 1
@@ -44,6 +45,8 @@ cdef enum:
     OFPR_ACTION = 1
     ASK_METER = 1          # its number
     ASK_RATE = 1000        # packets/s of a whole switch; as many may come at once
+
+cdef uint64_t NO_FIELDS = <uint64_t>0x00010004 << 32  # a match of any packet
 
 
 # --- in
@@ -98,6 +101,10 @@ cdef bint is_flow_stats(const uint8_t* msg, uint32_t len_bytes) noexcept nogil:
         msg[1] == OFPT_MULTIPART_REPLY and len_bytes >= STATS_BEGIN
         and get16(msg + 8) == OFPMP_FLOW
     )
+
+
+cdef bint more_follows(const uint8_t* msg) noexcept nogil:
+    return msg[11] & 1
 
 
 cdef uint32_t read_flow_stat(
@@ -166,9 +173,26 @@ cdef int put_ask(Buffer* actions) except -1 nogil:
 cdef int put_delete(Buffer* out, uint64_t cookie, uint64_t cookie_mask) except -1 nogil:
     cdef uint8_t* msg = reserve(out, FLOW_MOD_BYTES + 8)
     put_flow_mod_head(msg, OFPFC_DELETE, cookie, cookie_mask, 0)
-    put64(msg + FLOW_MOD_BYTES, <uint64_t>0x00010004 << 32)
+    put64(msg + FLOW_MOD_BYTES, NO_FIELDS)
     put16(msg + 2, FLOW_MOD_BYTES + 8)
     written(out, FLOW_MOD_BYTES + 8)
+    return 0
+
+
+cdef int put_stats_request(Buffer* out, uint32_t xid, uint64_t cookie) except -1 nogil:
+    cdef uint8_t* msg = reserve(out, STATS_REQUEST_BYTES)
+    memset(msg, 0, STATS_REQUEST_BYTES)
+    msg[0] = OFP_VERSION
+    msg[1] = OFPT_MULTIPART_REQUEST
+    put16(msg + 2, STATS_REQUEST_BYTES)
+    put32(msg + 4, xid)
+    put16(msg + 8, OFPMP_FLOW)
+    msg[16] = ANY_TABLE
+    put64(msg + 20, <uint64_t>0xffffffffffffffff)  # any port, any group
+    put64(msg + 32, cookie)
+    put64(msg + 40, <uint64_t>0xffffffffffffffff)
+    put64(msg + 48, NO_FIELDS)
+    written(out, STATS_REQUEST_BYTES)
     return 0
 
 
@@ -397,8 +421,8 @@ cdef list stats_of(const uint8_t* msg, uint32_t len_bytes):
     return found
 
 
-def more_follows(data: bytes) -> bool:
-    return len(data) >= 16 and data[1] == OFPT_MULTIPART_REPLY and bool(data[11] & 1)
+def has_more(data: bytes) -> bool:
+    return len(data) >= 16 and data[1] == OFPT_MULTIPART_REPLY and more_follows(data)
 
 
 def barrier_request(xid: int) -> bytes:

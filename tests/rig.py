@@ -127,6 +127,14 @@ class Rig:
         self.switch.write(got.out)
         return self.switch.take()
 
+    def wait(self, seconds: int) -> None:
+        """Time passes in steps, in which the switch is asked for its flows."""
+        for _ in range(seconds):
+            self.now_ns += 1_000_000_000
+            self.switch.write(self.datapath.go_on(self.now_ns))
+            while self.switch.to_agent:
+                self.answer()
+
     def update(self, *put: Resource, remove: tuple[tuple[str, str], ...] = ()) -> bytes:
         """Change the topology; the bytes that went to the switch because of it."""
         tags = self.topology.update(put, remove)

@@ -76,13 +76,13 @@ class Host(Rig):
         other.told.clear()
 
     def wait(self, seconds: float) -> None:
-        """Time passes in steps, in which flows are counted and state expires."""
+        """Time passes in steps, in which the switch is asked for its flows, and state expires."""
         until = self.now_ns + int(seconds * SECOND)
         while self.now_ns < until:
             self.now_ns = min(self.now_ns + SECOND, until)
-            self.datapath.count(self.stats(), self.now_ns)
-            self.told += self.datapath.take_state()
-            self.switch.write(self.datapath.expire(self.now_ns, 20 * SECOND))
+            self.switch.write(self.datapath.go_on(self.now_ns))
+            while self.switch.to_agent:
+                self.answer()
 
     def entries(self) -> list[Entry]:
         return list(self.states.entries(self.now_ns))
@@ -232,7 +232,7 @@ def test_flows_whose_connection_has_expired_are_simulated_again() -> None:
     h1.send(ASK)
     assert h1.dynamic_flows
     h1.now_ns += 63 * SECOND
-    h1.switch.write(h1.datapath.expire(h1.now_ns, 3600 * SECOND))
+    h1.switch.write(h1.datapath.go_on(h1.now_ns))
     assert h1.dynamic_flows == 0
 
 

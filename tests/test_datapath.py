@@ -1,5 +1,8 @@
 """The hot path of one switch: what it installs, changes, adopts, counts and forgets."""
 
+import contextlib
+from collections import Counter
+
 import pytest
 import rig
 from hypothesis import given
@@ -24,6 +27,7 @@ from rig import (
 from ryu.lib.packet import arp
 from samples import SAMPLES, built, ether_between
 
+from onehop.controller.agent import messages
 from onehop.engine import openflow, packet
 from onehop.engine.effects import MacLearned, NeighborLearned, NeighborWanted, PacketRefused
 from onehop.engine.model import Port
@@ -342,7 +346,7 @@ def test_a_new_tunnel_port_is_followed() -> None:
     data = datagram(MAC2, "10.0.0.2")
     r.send(data)
     r.datapath.set_tunnel_port(60)
-    r.switch.write(r.datapath.expire(r.now_ns, SECOND))
+    r.switch.write(r.datapath.go_on(r.now_ns))
     assert [out.port for out in r.switch.receive(VM1, data)] == [60]
 
 
@@ -357,9 +361,9 @@ def test_a_full_table_forwards_without_flows() -> None:
 # After a restart
 
 
-def restarted() -> Rig:
+def restarted(**options: int) -> Rig:
     """A rig with three flows whose hot path has just begun anew."""
-    r = Rig()
+    r = Rig(**options)
     r.send(datagram(MAC3, "10.0.0.3"))
     r.send(datagram(MAC2, "10.0.0.2"))
     r.send(OUT)
@@ -450,30 +454,62 @@ def test_after_forgetting_everything_is_adopted_again() -> None:
 
 
 def test_a_flow_that_carries_nothing_expires() -> None:
-    r = restarted()
-    r.datapath.count(r.stats(), r.now_ns)
-    r.now_ns += 9 * SECOND
+    r = restarted(idle_ns=10 * SECOND)
+    r.wait(9)
     r.switch.receive(VM1, OUT)
-    r.datapath.count(r.stats(), r.now_ns)
-    r.now_ns += 2 * SECOND
-    r.datapath.count(r.stats(), r.now_ns)
-    r.switch.write(r.datapath.expire(r.now_ns, 10 * SECOND))
+    r.wait(7)
     assert r.dynamic_flows == r.datapath.flow_count == 1
+    assert r.datapath.counters["flows_expired"] == 2
     assert len(r.switch.receive(VM1, OUT)) == 1, "the one that was used"
+    r.wait(18)
+    assert r.dynamic_flows == r.datapath.flow_count == 0
 
 
-def test_a_flow_does_not_expire_uncounted() -> None:
-    r = restarted()
-    r.now_ns += 20 * SECOND
-    assert r.datapath.expire(r.now_ns, 10 * SECOND) == b""
+def test_a_flow_does_not_expire_unasked() -> None:
+    r = restarted(idle_ns=10 * SECOND)
+    for _ in range(20):
+        r.now_ns += SECOND
+        r.switch.write(r.datapath.go_on(r.now_ns))
+    assert r.dynamic_flows == r.datapath.flow_count == 3
 
 
 def test_a_flow_that_the_switch_lost_is_forgotten() -> None:
-    r = restarted()
+    r = restarted(idle_ns=10 * SECOND)
     r.switch.flows.clear()
-    r.now_ns += 200 * SECOND
-    r.datapath.expire(r.now_ns, 10 * SECOND)
+    r.wait(99)
+    assert r.datapath.flow_count == 3
+    r.wait(6)
     assert r.datapath.flow_count == 0
+
+
+def test_every_flow_is_asked_about_once_a_round_and_few_at_once() -> None:
+    r = Rig(idle_ns=40 * SECOND)
+    for number in range(600):
+        r.send(datagram(f"02:00:00:0a:{number >> 8:02x}:{number & 255:02x}", "10.0.0.9"))
+    assert r.dynamic_flows == 600
+    asked: Counter[int] = Counter()
+    for _ in range(16 * 10):
+        r.now_ns += SECOND // 10
+        ask = r.datapath.go_on(r.now_ns)
+        while ask:
+            cookies = [int.from_bytes(m[32:40], "big") for m in messages.split(ask)]
+            assert len(cookies) <= 128
+            assert not r.datapath.go_on(r.now_ns), "the switch has not answered yet"
+            asked.update(cookies)
+            r.switch.write(ask)
+            heard = r.switch.heard()
+            ask = r.datapath.receive(heard, r.now_ns).out
+    assert set(asked) == {f.cookie for f in r.switch.flows.values() if f.cookie >> 62 == 2}
+    assert max(asked.values()) <= 2, "by the end the next round has begun"
+
+
+def test_a_switch_that_leaves_out_an_answer_is_asked_again() -> None:
+    r = restarted(idle_ns=10 * SECOND)
+    r.now_ns += 6 * SECOND
+    assert r.datapath.go_on(r.now_ns)
+    assert not r.datapath.go_on(r.now_ns), "it may answer yet"
+    r.now_ns += 6 * SECOND
+    assert r.datapath.go_on(r.now_ns)
 
 
 def test_a_slice_counts_its_own_flows() -> None:
@@ -491,7 +527,7 @@ def test_odd_slices_are_refused(slice_: int, slices: int) -> None:
 def test_cut_statistics_are_an_error() -> None:
     r = restarted()
     with pytest.raises(ValueError, match="cut off"):
-        r.datapath.count(r.stats()[:-1], 0)
+        r.datapath.adopt(r.stats()[:-1], 0)
 
 
 @given(st.data())
@@ -502,8 +538,10 @@ def test_damaged_statistics_are_safe(choose: st.DataObject) -> None:
         stats[choose.draw(st.integers(8, len(stats) - 1))] = choose.draw(st.integers(0, 255))
     r.restart()
     r.datapath.adopt(stats, 0)
-    r.datapath.count(stats, 1)
-    r.datapath.expire(10**12, 1)
+    stats[4:8] = bytes(4)
+    with contextlib.suppress(ValueError):
+        r.datapath.receive(stats, 10**12)
+    r.datapath.go_on(10**12)
 
 
 def test_every_sample_gets_an_answer_or_a_count() -> None:

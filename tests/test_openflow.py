@@ -180,9 +180,9 @@ def test_a_match_is_the_same_in_whatever_order_it_comes() -> None:
 
 
 def test_the_last_part_is_told_from_the_others() -> None:
-    assert openflow.more_follows(stats(more=1))
-    assert not openflow.more_follows(stats())
-    assert not openflow.more_follows(b"")
+    assert openflow.has_more(stats(more=1))
+    assert not openflow.has_more(stats())
+    assert not openflow.has_more(b"")
 
 
 @pytest.mark.parametrize("cut", [1, 9, 30])

@@ -62,7 +62,7 @@ def test_host_that_leases_the_port_hears_of_its_use_elsewhere() -> None:
         two.wait(10)
         one.hear(two)
         one.now_ns += 10_000_000_000
-        one.switch.write(one.datapath.expire(one.now_ns, 20_000_000_000))
+        one.switch.write(one.datapath.go_on(one.now_ns))
     assert {entry.kind for entry in one.entries()} == {"snat", "reverse_snat"}
     (refused,) = one.send(
         datagram(GATEWAY, FAR, src_mac="02:00:00:00:00:03", src="10.0.0.3"), 3

@@ -13,7 +13,6 @@ KNOWN_MISSED = (  # on the machine that docs/performance.md speaks of
     "flow table lookup with wildcards",
     "first-packet delay, median",
     "first-packet delay, 99 %",
-    "topology change to last flow, 99 %",
 )
 
 

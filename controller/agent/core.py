@@ -60,6 +60,7 @@ from onehop.engine.topology import Topology
 
 STATED_KINDS = frozenset(kind.KIND for kind in STATED)
 HEARTBEAT_S = 15.0
+SLICES = 16  # in which flows are adopted; a power of two
 FETCH_NS = 1_000_000_000
 CLAIM_NS = 1_000_000_000
 HELD_BYTES = 1 << 20  # packets that came before the agent was live
@@ -111,6 +112,7 @@ class Core:
         self._answers: list[StaticFlow] = []
         self._answers_due = True  # what they follow from has changed
         self._search: Search | None = None  # for them, under way
+        self._adopted = 0  # slices
         self._held = bytearray()  # packets that came too early
         self._beaten_s = 0.0
         self._claim_at_ns = 0
@@ -280,7 +282,6 @@ class Core:
         self.ports = {}
         self._search = None
         self.packets.datapath.forget()
-        self.packets.counting.restart()
         self._statics = set()
         self._held.clear()
 
@@ -382,22 +383,16 @@ class Core:
             self.packets.send(tunnels.greeting(tunnel.number, chosen))
 
     def _flow_stats(self, message: bytes, now_ns: int) -> None:
-        last = not openflow.more_follows(message)
-        match self.phase:
-            case Phase.SURVEYING:
-                self._statics |= {flow.cookie for flow in openflow.flow_stats(message)}
-                if last:
-                    self._surveyed(now_ns)
-            case Phase.ADOPTING:
-                self.packets.send(self.packets.datapath.adopt(message, now_ns))
-                if last:
-                    self._adopted(now_ns)
-            case Phase.LIVE:
-                self.packets.counted(message, now_ns, last=last)
-            case Phase.WAITING:
-                pass
-            case _:
-                assert_never(self.phase)
+        last = not openflow.has_more(message)
+        if self.phase is Phase.SURVEYING:
+            self._statics |= {flow.cookie for flow in openflow.flow_stats(message)}
+            if last:
+                self._surveyed(now_ns)
+        elif self.phase is Phase.ADOPTING:
+            self.packets.send(self.packets.datapath.adopt(message, now_ns))
+            if last:
+                self._adopted += 1
+                self._adopt(now_ns)
 
     def _surveyed(self, now_ns: int) -> None:
         self.phase = Phase.ADOPTING
@@ -410,13 +405,16 @@ class Core:
             pass
         self._publish_routes(now_ns)
         self._settle(now_ns)
-        self.packets.count(now_ns)
+        self._adopted = 0
+        self._adopt(now_ns)
 
-    def _adopted(self, now_ns: int) -> None:
-        if self.packets.counting.done(now_ns, at_once=True):
+    def _adopt(self, now_ns: int) -> None:
+        """Ask for the next slice: to read all flows at once would stall forwarding."""
+        if self._adopted == SLICES:
             self._go_live(now_ns)
         else:
-            self.packets.count(now_ns)
+            datapath = self.packets.datapath
+            self.packets.send(datapath.stats_request(0, self._adopted, SLICES))
 
     def _go_live(self, now_ns: int) -> None:
         self.phase = Phase.LIVE

@@ -72,4 +72,4 @@ def _replies(queue: LightQueue, missing: int) -> Iterator[bytes]:
         except Empty:
             raise SwitchSilentError("the switch does not answer") from None
         yield message
-        missing -= not openflow.more_follows(message)
+        missing -= not openflow.has_more(message)

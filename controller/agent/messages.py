@@ -56,34 +56,3 @@ def about_flows(message: bytes) -> bool:
     if message[1] != MULTIPART_REPLY or len(message) < HEADER + 2:
         return False
     return int.from_bytes(message[HEADER : HEADER + 2], "big") == FLOW_STATS
-
-
-class Counting:
-    """Which slice of the flows is counted next: one after another, one at a time.
-
-    Reading all flows at once would stall forwarding for a moment (77 ms for 60 000 flows).
-    """
-
-    SLICES = 16  # a power of two
-
-    def __init__(self, idle_s: float) -> None:
-        self._pause_ns = int(min(1.0, idle_s / self.SLICES / 2) * 1e9)
-        self.restart()
-
-    def restart(self) -> None:
-        self._next, self._due_ns = 0, 0
-        self._asked = False
-
-    def due(self, now_ns: int) -> int | None:
-        """The slice to ask for now, or None."""
-        if self._asked or now_ns < self._due_ns:
-            return None
-        self._asked = True
-        return self._next
-
-    def done(self, now_ns: int, *, at_once: bool = False) -> bool:
-        """The last slice asked for was answered in full; whether it was the last of a round."""
-        self._asked = False
-        self._next = (self._next + 1) % self.SLICES
-        self._due_ns = now_ns + (0 if at_once else self._pause_ns)
-        return self._next == 0

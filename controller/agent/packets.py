@@ -1,4 +1,4 @@
-"""What packets need beyond the hot path: learning, waiting for MACs, routers, ageing, counting.
+"""What packets need beyond the hot path: learning, waiting for MACs, routers, ageing.
 
 1. The hot path has applied what it learned before it says so; here the store is told.
 2. A packet that waited is simulated again as if it came in now.
@@ -17,7 +17,7 @@ from onehop.controller.agent.ageing import Ageing
 from onehop.controller.agent.config import Settings
 from onehop.controller.agent.desired import Snapshot
 from onehop.controller.agent.events import Command, Log, PutState, Send, TellState
-from onehop.controller.agent.messages import Bytes, Counting
+from onehop.controller.agent.messages import Bytes
 from onehop.controller.agent.waiting import Waiting
 from onehop.engine.datapath import Datapath, Received
 from onehop.engine.effects import (
@@ -52,9 +52,9 @@ class Packets:
             seed=settings.seed,
             states=self.states,
             patience_ns=PATIENCE_NS if settings.peer_token_file else 0,
+            idle_ns=int(settings.idle_s * 1e9),
         )
         self.waiting = Waiting()
-        self.counting = Counting(settings.idle_s)
         self.counters: Counter[str] = Counter()
         self._settings = settings
         self._topology = topology
@@ -103,32 +103,19 @@ class Packets:
             self._absorb(got, now_ns)
 
     def tick(self, now_ns: int) -> None:
-        """Ask again for MACs, give up packets, count flows."""
+        """Ask again for MACs, give up packets, forget what is not used."""
         again, given_up = self.waiting.due(now_ns)
         for port, address in again:
             self._absorb(self.datapath.solicit(port, address, now_ns), now_ns)
         for packet, in_port in given_up:
             self._absorb(self.datapath.unreachable(packet, in_port, now_ns), now_ns)
         self._reconsider(now_ns)
-        self.count(now_ns)
+        self.send(self.datapath.go_on(now_ns))
 
     def advertise(self, ports: Iterable[str], now_ns: int) -> None:
         """Tell the machines behind these ports of this host of their routers, when it is time."""
         for port in self._advertising.due(ports, now_ns):
             self._absorb(self.datapath.advertise(port, now_ns), now_ns)
-
-    def count(self, now_ns: int) -> None:
-        """Ask for the statistics that are due."""
-        piece = self.counting.due(now_ns)
-        if piece is not None:
-            self.send(self.datapath.stats_request(0, piece, self.counting.SLICES))
-
-    def counted(self, message: bytes, now_ns: int, *, last: bool) -> None:
-        """Statistics have come."""
-        self.datapath.count(message, now_ns)
-        if last:  # what is idle is looked for among all flows: 2 ms for 100 000
-            self.counting.done(now_ns)
-            self.send(self.datapath.expire(now_ns, int(self._settings.idle_s * 1e9)))
 
     def forgotten(self, snapshot: Snapshot, now_ns: int) -> list[Ident]:
         """What this host has learned and nobody uses any more."""

@@ -100,7 +100,7 @@ class Controlled:
         self.stats = b""
         self.settle()
         self.connection.sendall(self.datapath.stats_request(1, 0, 1))
-        self._until(lambda: self.stats and not openflow.more_follows(self.last), "statistics")
+        self._until(lambda: self.stats and not openflow.has_more(self.last), "statistics")
         return self.stats
 
     def learned(self, count: int) -> None:
