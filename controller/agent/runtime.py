@@ -5,11 +5,14 @@ It must not know Ryu: a connection to the switch is something with `send`.
 1. Every event goes through `tell`, which carries out the commands before it returns; as green
    threads take turns only where they wait, events and their commands never mingle.
 2. A driver that fails is logged and tried again; forwarding goes on.
+3. The garbage collector leaves alone what is there to stay, the code and what was loaded: to look
+   through 1000 ports' objects stalled packets for 45 ms. Without a reference they are freed still.
 """
 
 from __future__ import annotations
 
 import fcntl
+import gc
 import logging
 import os
 import pathlib
@@ -43,6 +46,7 @@ from onehop.engine.states import bytes_for
 
 TICK_S = 0.1
 MEASURE_S = 30.0  # an underlay changes seldom
+LOAD = 1000  # resources in one step
 IDLE_S = 1.0  # how long a driver waits for something to do
 
 log = logging.getLogger("onehop.agent")
@@ -83,6 +87,7 @@ class Runtime:
 
     def loops(self) -> Iterable[Callable[[], None]]:
         """What is to run, each in a green thread of its own."""
+        gc.freeze()
         return (
             lambda: self._forever("state channel", self._turn_peers),
             lambda: self._forever("store", self._turn_store),
@@ -97,6 +102,8 @@ class Runtime:
     def tell(self, event: events.Event) -> None:
         """Something has happened."""
         self._carry_out(self.core.handle(event, time.monotonic_ns()))
+        if isinstance(event, events.StoreStep) and len(event.put) >= LOAD:
+            gc.freeze()
 
     def take(self, data: memoryview) -> tuple[int, list[bytes]]:
         """Bytes have come from the switch; how many were messages, and the slow ones."""
