@@ -56,7 +56,9 @@ class Host(Rig):
         self.switch.write(openflow.static_flow(openflow.STATIC | 1, 0, {}, [("controller",)]))
 
     def restart(self) -> None:
-        self.datapath = Datapath(self.topology, host=self.name, states=self.states)
+        self.datapath = Datapath(
+            self.topology, host=self.name, states=self.states, idle_ns=20 * SECOND
+        )
         self.datapath.set_tunnel_port(TUNNEL)
         for port, number in PLACES[self.name].items():
             self.datapath.bind(port, number)

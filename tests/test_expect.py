@@ -159,7 +159,7 @@ def test_it_goes_when_nobody_answers():
     one, two, _ = beside(guarded())
     one.send(ASK)
     two.hear(one)
-    two.wait(25)
+    two.wait(31)
     assert flows(two) == []
 
 
