@@ -10,6 +10,7 @@ import contextlib
 import logging
 import os
 import sys
+from socket import SHUT_RD
 from typing import Any
 
 from ryu import cfg
@@ -23,6 +24,7 @@ from ryu.ofproto import ofproto_parser, ofproto_v1_3
 from onehop.controller.agent import events
 from onehop.controller.agent.config import SettingError, Settings, from_environment
 from onehop.controller.agent.peer_tls import peer_contexts
+from onehop.controller.agent.readable import Readable
 from onehop.controller.agent.runtime import Runtime
 from onehop.controller.agent.wire import BulkSocket
 
@@ -35,6 +37,12 @@ class Switch(BulkSocket, controller.Datapath):  # type: ignore[misc]
     def __init__(self, socket: Any, address: Any) -> None:
         self.prepare()
         super().__init__(socket, address)
+        self._readable = Readable(socket.fileno())
+        self._bare = socket.fd
+
+    def receive(self, into: memoryview) -> int:
+        self._readable.wait()
+        return int(self._bare.recv_into(into))  # the green one would wait by itself
 
     def take(self, data: memoryview) -> int:
         assert runtime is not None
@@ -46,6 +54,17 @@ class Switch(BulkSocket, controller.Datapath):  # type: ignore[misc]
     def close(self) -> None:
         self.set_state(DEAD_DISPATCHER)
         self.end()
+
+    def end(self) -> None:
+        super().end()
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(SHUT_RD)  # wakes who waits for something to read
+
+    def _read(self) -> None:
+        try:
+            super()._read()
+        finally:
+            self._readable.close()
 
     def _dispatch(self, message: bytes) -> None:
         """Parse a message and hand it to whom it concerns, as Ryu's own loop does."""

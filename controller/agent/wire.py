@@ -8,7 +8,7 @@ expects `socket` beside it, and works with green sockets as well as with real th
    socket does not take at once, and what nobody asked for.
 2. While more than `OUTBOX_BYTES` wait to be written, nothing is read: a switch that does not
    take its answers gets no more of them.
-3. After each read others have their turn.
+3. Between two reads others have their turn.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class BulkSocket:
         """Answer what has come; the bytes that were whole messages."""
         raise NotImplementedError
 
+    def receive(self, into: memoryview) -> int:
+        """Read what has come, when something has, after others had their turn."""
+        time.sleep(0)
+        return self.socket.recv_into(into)
+
     def send(self, data: bytes | bytearray, close_socket: bool = False) -> bool:
         """Write `data` when its turn comes; False if the connection is closing."""
         if self._ended or self._last:
@@ -78,8 +83,8 @@ class BulkSocket:
         while not self._ended:
             self._written.wait()
             try:
-                count = self.socket.recv_into(view[filled:])
-            except TimeoutError:
+                count = self.receive(view[filled:])
+            except (TimeoutError, BlockingIOError):
                 continue
             except OSError:
                 return
@@ -89,7 +94,6 @@ class BulkSocket:
             taken = self._answer(view[:filled])
             view[: filled - taken] = view[taken:filled]
             filled -= taken
-            time.sleep(0)
 
     def _answer(self, data: memoryview) -> int:
         self._taking = True
