@@ -16,7 +16,6 @@ cdef enum:
     MAX_MASKS = 4096
     WORDS = sizeof(FlowKey) // 8
     HASHED_WORDS = WORDS + 1      # a key's, and its mask's index
-    PRESENT_SHARE = 4      # buckets that have a word of bits in common
 
 cdef struct Flow:
     FlowKey key            # masked
@@ -44,11 +43,8 @@ cdef struct Flows:
     uint32_t* buckets      # a power of two of them
     uint32_t n_buckets
     uint64_t factors[HASHED_WORDS]  # of the hash, from the seed
-    uint64_t* present      # bits: those of the flows' hashes are set
-    uint32_t faded         # flows that went since then, with their bits left
     FlowKey* masks
     uint32_t n_masks
-    uint32_t* mask_flows   # how many flows each has
     uint32_t* mask_places  # 2 * MAX_MASKS, open addressing; 0: free, else index + 1
     Tagged tagged          # each flow's own tags
     Paths paths            # those that flows of connections have in common
@@ -66,28 +62,8 @@ cdef inline uint64_t hash_key(
         sum_ += words[i] * flows.factors[i]
     return sum_
 
-cdef inline uint64_t hash_masked(
-    const Flows* flows, const FlowKey* key, uint32_t mask,
-) noexcept nogil:
-    """That of the key as the mask shows it."""
-    cdef const uint64_t* words = <const uint64_t*>key
-    cdef const uint64_t* seen = <const uint64_t*>&flows.masks[mask]
-    cdef uint64_t sum_ = mask * flows.factors[WORDS]
-    cdef uint32_t i
-    for i in range(WORDS):
-        sum_ += (words[i] & seen[i]) * flows.factors[i]
-    return sum_
-
 cdef inline uint32_t bucket_of(const Flows* flows, uint64_t hash_) noexcept nogil:
     return <uint32_t>((hash_ >> 32) * flows.n_buckets >> 32)
-
-cdef inline uint64_t* present_word(const Flows* flows, uint64_t hash_) noexcept nogil:
-    return &flows.present[(hash_ >> 32) * (<uint64_t>flows.n_buckets // PRESENT_SHARE) >> 32]
-
-cdef inline uint64_t present_bits(uint64_t hash_) noexcept nogil:
-    """Two of a word's bits (Bloom, 1970)."""
-    cdef uint64_t mixed = (hash_ ^ hash_ >> 29) * 0x9e3779b97f4a7c15u
-    return <uint64_t>1 << (mixed >> 58) | <uint64_t>1 << (mixed >> 52 & 63)
 
 # --- flows
 
@@ -98,9 +74,6 @@ cdef void flows_clear(Flows* flows) noexcept nogil   # then init again
 cdef uint32_t flows_find(
     const Flows* flows, const FlowKey* key, const FlowKey* mask,
 ) noexcept nogil
-
-# Hang all flows into their buckets again: what has faded is gone.
-cdef void flows_hang(Flows* flows) noexcept nogil
 
 # Note a flow that is not there yet. cookie 0: a new one; else the one that it has in the switch.
 # NONE: no room, or the cookie is not of our making or is taken.

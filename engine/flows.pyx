@@ -31,8 +31,7 @@ cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1:
     flows.free = NONE
     flows.masks = <FlowKey*>calloc(MAX_MASKS, sizeof(FlowKey))
     flows.mask_places = <uint32_t*>calloc(2 * MAX_MASKS, sizeof(uint32_t))
-    flows.mask_flows = <uint32_t*>calloc(MAX_MASKS, sizeof(uint32_t))
-    if flows.masks == NULL or flows.mask_places == NULL or flows.mask_flows == NULL:
+    if flows.masks == NULL or flows.mask_places == NULL:
         raise MemoryError
     return spread(flows)
 
@@ -45,8 +44,6 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
     free(flows.buckets)
     free(flows.masks)
     free(flows.mask_places)
-    free(flows.mask_flows)
-    free(flows.present)
     tagged_clear(&flows.tagged)
     paths_clear(&flows.paths)
     memset(flows, 0, sizeof(Flows))
@@ -107,27 +104,18 @@ cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
 cdef int spread(Flows* flows) except -1 nogil:
     """Twice as many buckets."""
     cdef uint32_t n_buckets = 2 * flows.n_buckets or FIRST_BUCKETS
-    cdef uint32_t words = flows.n_buckets // PRESENT_SHARE
-    grow(<void**>&flows.present, &words, n_buckets // PRESENT_SHARE, sizeof(uint64_t))
-    grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
-    flows_hang(flows)
-    return 0
-
-
-cdef void flows_hang(Flows* flows) noexcept nogil:
     cdef uint32_t at
+    grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
     memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
-    memset(flows.present, 0, flows.n_buckets // PRESENT_SHARE * sizeof(uint64_t))
-    flows.faded = 0
     for at in range(flows.room):
         if flows.slots[at].in_use:
             hang_in(flows, at)
+    return 0
 
 
 cdef inline void hang_in(Flows* flows, uint32_t at) noexcept nogil:
     cdef uint64_t hash_ = hash_key(flows, &flows.slots[at].key, flows.slots[at].mask)
     cdef uint32_t* bucket = &flows.buckets[bucket_of(flows, hash_)]
-    present_word(flows, hash_)[0] |= present_bits(hash_)
     flows.slots[at].next = bucket[0]
     bucket[0] = at + 1
 
@@ -150,7 +138,6 @@ cdef uint32_t flows_add(
     occupy(flows, at)
     flows.slots[at].key = key[0]
     flows.slots[at].mask = flows.last_mask = which
-    flows.mask_flows[which] += 1
     flows.slots[at].ofport = ofport
     if cookie:
         flows.slots[at].turn = cookie >> 32 & TURN_MASK
@@ -227,8 +214,6 @@ cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
     slot.action_bytes = slot.in_use = 0
     slot.turn = (slot.turn + 1) & TURN_MASK
     flows.count -= 1
-    flows.faded += 1
-    flows.mask_flows[slot.mask] -= 1
     make_free(flows, flow)
 
 

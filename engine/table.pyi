@@ -18,6 +18,3 @@ class Table:
 
     def cover(self, keys: NDArray[np.uint8]) -> tuple[NDArray[np.uint32], NDArray[np.uint8]]:
         """The flow that covers each key, or NOWHERE; and a mask: what of the key told so."""
-
-    def cover_one(self, key: NDArray[np.uint8]) -> tuple[int, NDArray[np.uint8]]:
-        """The same for one."""
