@@ -3,7 +3,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memset
 
-from onehop.engine.buffer cimport grow, prefetch
+from onehop.engine.buffer cimport grow, let_go, prefetch
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.flows cimport MAX_MASKS, WORDS, Flow, bucket_of
 
@@ -46,11 +46,11 @@ cdef int cover_init(Cover* cover) except -1:
 
 
 cdef void cover_clear(Cover* cover) noexcept nogil:
-    free(cover.groups)
+    let_go(cover.groups, cover.room_groups, sizeof(Group))
     free(cover.group_of)
     free(cover.next_of)
     free(cover.hint_of)
-    free(cover.hints)
+    let_go(cover.hints, cover.n_hints, sizeof(uint64_t))
     memset(cover, 0, sizeof(Cover))
 
 

@@ -15,7 +15,7 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from onehop.engine.buffer cimport Buffer, grow
+from onehop.engine.buffer cimport Buffer, grow, let_go
 from onehop.engine.cdefs cimport NONE, idx_t, nsec_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.early cimport (
     Earlies, Early, early_at, early_clear, early_done, early_is_due, early_keep, early_note,
@@ -42,7 +42,7 @@ from onehop.engine.packet cimport Packet, parse
 from onehop.engine.polling cimport (
     POLL_XID, Polling, polling_answered, polling_go_on, polling_restart,
 )
-from onehop.engine.share cimport Shares, share_set, share_take, share_tell
+from onehop.engine.share cimport Share, Shares, share_set, share_take, share_tell
 from onehop.engine.simulate cimport advertise, simulate, solicit, unreachable
 from onehop.engine.states cimport States
 from onehop.engine.topology cimport Topology
@@ -125,11 +125,11 @@ cdef class Datapath:
             flows_clear(&self.hot.flows)
             keeper_clear(&self.hot.keeper)
             free(self.hot.ports)
-            free(self.hot.local.ofports)
+            let_go(self.hot.local.ofports, self.hot.local.n_ports, sizeof(uint32_t))
             free(self.hot.out.data)
             free(self.hot.actions.data)
             free(self.hot)
-        free(self.shares.ports)
+        let_go(self.shares.ports, self.shares.room, sizeof(Share))
         early_clear(&self.earlies)
 
     # --- what the switch is like

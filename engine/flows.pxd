@@ -35,7 +35,8 @@ cdef struct Flow:
 
 cdef struct Flows:
     Flow* slots
-    uint32_t room
+    uint32_t room          # slots that were ever taken, or passed over
+    uint32_t room_slots    # those that there is memory for
     uint32_t max_flows
     uint32_t count
     uint32_t free          # the first free slot; NONE: grow

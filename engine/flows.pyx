@@ -7,7 +7,7 @@ after a restart the flows found in the switch get the slots that their cookies n
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.buffer cimport grow
+from onehop.engine.buffer cimport grow, let_go
 from onehop.engine.cdefs cimport MAX_TAGS, NONE
 from onehop.engine.known cimport mix
 from onehop.engine.paths cimport paths_clear, paths_find, paths_have, paths_join, paths_leave
@@ -40,8 +40,8 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
     cdef uint32_t at
     for at in range(flows.room):
         free(flows.slots[at].actions)
-    free(flows.slots)
-    free(flows.buckets)
+    let_go(flows.slots, flows.room_slots, sizeof(Flow))
+    let_go(flows.buckets, flows.n_buckets, sizeof(uint32_t))
     free(flows.masks)
     free(flows.mask_places)
     tagged_clear(&flows.tagged)
@@ -231,10 +231,11 @@ cdef uint32_t free_slot(Flows* flows, uint64_t cookie) except? 0xfffffffe nogil:
 
 
 cdef int make_room(Flows* flows, uint32_t needed) except -1 nogil:
-    cdef uint32_t at = flows.room
-    grow(<void**>&flows.slots, &flows.room, needed, sizeof(Flow))
-    for at in range(at, flows.room):
+    cdef uint32_t at
+    grow(<void**>&flows.slots, &flows.room_slots, needed, sizeof(Flow))
+    for at in range(flows.room, needed):
         make_free(flows, at)
+    flows.room = needed
     return 0
 
 

@@ -3,7 +3,7 @@
 from libc.stdlib cimport free
 
 from onehop.engine.blocks cimport leases, lessee_of
-from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.buffer cimport grow, let_go, reserve, written
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.state cimport (
     D_NONE, SNAT, state_find, state_insert_tagged, state_remove, state_timeout, state_touch,
@@ -180,7 +180,7 @@ cdef void keeper_clear(Keeper* keeper) noexcept nogil:
     cdef uint32_t i
     for i in range(keeper.n_messages):
         free(keeper.messages[i].data)
-    free(keeper.messages)
+    let_go(keeper.messages, keeper.n_messages, sizeof(Buffer))
     free(keeper.items.data)
-    free(keeper.hears)
-    free(keeper.hearers)
+    let_go(keeper.hears, keeper.n_hears, 1)
+    let_go(keeper.hearers, keeper.room_hearers, sizeof(idx_t))

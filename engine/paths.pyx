@@ -3,7 +3,7 @@
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
-from onehop.engine.buffer cimport grow, reserve, written
+from onehop.engine.buffer cimport grow, let_go, reserve, written
 from onehop.engine.tagged cimport (
     tagged_add, tagged_clear, tagged_find, tagged_has, tagged_remove,
 )
@@ -74,9 +74,9 @@ cdef void paths_clear(Paths* paths) noexcept nogil:
     cdef uint32_t path
     for path in range(1, paths.n_paths + 1):
         free(paths.paths[path].tags)
-    free(paths.paths)
-    free(paths.members)
-    free(paths.buckets)
+    let_go(paths.paths, paths.room_paths, sizeof(Path))
+    let_go(paths.members, paths.room_members, sizeof(Member))
+    let_go(paths.buckets, paths.n_buckets, sizeof(uint32_t))
     tagged_clear(&paths.tagged)
     memset(paths, 0, sizeof(Paths))
 

@@ -4,10 +4,9 @@ A tag is a hash already: its high half chooses the bucket, for the low bits of s
 kind they are.
 """
 
-from libc.stdlib cimport free
 from libc.string cimport memset
 
-from onehop.engine.buffer cimport grow, prefetch, reserve, written
+from onehop.engine.buffer cimport grow, let_go, prefetch, reserve, written
 
 cdef enum:
     FIRST_BUCKETS = 256
@@ -69,9 +68,9 @@ cdef bint tagged_has(const Tagged* index, tag_t tag) noexcept nogil:
 
 
 cdef void tagged_clear(Tagged* index) noexcept nogil:
-    free(index.entries)
-    free(index.links)
-    free(index.buckets)
+    let_go(index.entries, index.room_entries, sizeof(TagEntry))
+    let_go(index.links, index.room_links, sizeof(TagLink))
+    let_go(index.buckets, index.n_buckets, sizeof(uint32_t))
     memset(index, 0, sizeof(Tagged))
 
 
