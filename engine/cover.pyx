@@ -5,7 +5,8 @@ from libc.string cimport memcmp, memset
 
 from onehop.engine.buffer cimport grow, let_go, prefetch
 from onehop.engine.cdefs cimport NONE
-from onehop.engine.flows cimport MAX_MASKS, WORDS, Flow, bucket_of
+from onehop.engine.flows cimport MAX_MASKS, WORDS, Flow
+from onehop.engine.index cimport Place, index_first, index_next, index_prefetch
 
 cdef extern from *:
     """
@@ -157,7 +158,7 @@ cdef void ask_group(
     uint32_t n, FlowKey* consulted,
 ) noexcept nogil:
     """Have what the first mask to be tried needs on its way, step by step for all."""
-    cdef uint32_t i, at
+    cdef uint32_t i, slot
     for i in range(n):
         add_bits(&consulted[probes[i].key], &cover.groups[group].where)
         aim(cover, flows, group, &keys[probes[i].key], &probes[i])
@@ -169,12 +170,12 @@ cdef void ask_group(
         if probes[i].hints:
             take_hint(&cover.groups[group], &probes[i])
             try_mask(flows, &keys[probes[i].key], &probes[i], &consulted[probes[i].key])
-            prefetch(&flows.buckets[bucket_of(flows, probes[i].hash)])
+            index_prefetch(&flows.index, probes[i].hash)
     for i in range(n):
-        at = flows.buckets[bucket_of(flows, probes[i].hash)] if probes[i].mask != NONE else 0
-        if at:
-            prefetch(&flows.slots[at - 1].key)
-            prefetch(&flows.slots[at - 1].mask)
+        if probes[i].mask != NONE:
+            slot = index_first(&flows.index, probes[i].hash).number
+            prefetch(&flows.slots[slot - 1 if slot else 0].key)
+            prefetch(&flows.slots[slot - 1 if slot else 0].mask)
 
 
 cdef uint32_t settle(
@@ -260,10 +261,10 @@ cdef inline void add_bits(FlowKey* consulted, const FlowKey* mask) noexcept nogi
 cdef inline uint32_t flow_at(
     const Flows* flows, const FlowKey* key, const Probe* probe,
 ) noexcept nogil:
-    cdef uint32_t at = flows.buckets[bucket_of(flows, probe.hash)]
-    while at and not covers(flows, &flows.slots[at - 1], key, probe.mask):
-        at = flows.slots[at - 1].next
-    return at - 1 if at else <uint32_t>NONE
+    cdef const Place* place = index_first(&flows.index, probe.hash)
+    while place.number and not covers(flows, &flows.slots[place.number - 1], key, probe.mask):
+        place = index_next(&flows.index, place)
+    return place.number - 1 if place.number else <uint32_t>NONE
 
 
 cdef inline bint covers(

@@ -8,6 +8,7 @@
 
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport nsec_t, tag_t, uint8_t, uint32_t, uint64_t
+from onehop.engine.index cimport Index
 from onehop.engine.packet cimport FlowKey
 from onehop.engine.paths cimport Paths
 from onehop.engine.tagged cimport Tagged
@@ -28,7 +29,6 @@ cdef struct Flow:
     uint32_t ofport        # what the match says of in_port
     uint32_t turn          # how often the slot was taken
     uint32_t in_use
-    uint32_t next          # in its bucket
     uint32_t free_before   # of a free slot: those beside it
     uint32_t free_after
     uint32_t tag_links     # of its own tags
@@ -41,8 +41,7 @@ cdef struct Flows:
     uint32_t count
     uint32_t free          # the first free slot; NONE: grow
     uint32_t last_mask     # of the last flow that was noted
-    uint32_t* buckets      # a power of two of them
-    uint32_t n_buckets
+    Index index            # slots + 1 by the hash of their match
     uint64_t factors[HASHED_WORDS]  # of the hash, from the seed
     FlowKey* masks
     uint32_t n_masks
@@ -62,9 +61,6 @@ cdef inline uint64_t hash_key(
     for i in range(WORDS):
         sum_ += words[i] * flows.factors[i]
     return sum_
-
-cdef inline uint32_t bucket_of(const Flows* flows, uint64_t hash_) noexcept nogil:
-    return <uint32_t>((hash_ >> 32) * flows.n_buckets >> 32)
 
 # --- flows
 

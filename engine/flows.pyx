@@ -1,4 +1,4 @@
-"""What is installed in the switch: chained hashing by match.
+"""What is installed in the switch: an index by match.
 
 A slot's index is the low half of its flow's cookie, so cookies lead to flows without a search;
 after a restart the flows found in the switch get the slots that their cookies name.
@@ -9,6 +9,9 @@ from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport grow, let_go
 from onehop.engine.cdefs cimport MAX_TAGS, NONE
+from onehop.engine.index cimport (
+    Place, index_clear, index_first, index_grow, index_next, index_put, index_remove,
+)
 from onehop.engine.known cimport mix
 from onehop.engine.paths cimport paths_clear, paths_find, paths_have, paths_join, paths_leave
 from onehop.engine.state cimport is_state_tag
@@ -17,7 +20,6 @@ from onehop.engine.tagged cimport (
 )
 
 cdef enum:
-    FIRST_BUCKETS = 1024
     TURN_MASK = 0x3fffffff         # a cookie's bits 32..61
     DYNAMIC_CLASS = 2              # its bits 62..63
 
@@ -33,7 +35,7 @@ cdef int flows_init(Flows* flows, uint32_t max_flows, uint64_t seed) except -1:
     flows.mask_places = <uint32_t*>calloc(2 * MAX_MASKS, sizeof(uint32_t))
     if flows.masks == NULL or flows.mask_places == NULL:
         raise MemoryError
-    return spread(flows)
+    return index_grow(&flows.index, 1)
 
 
 cdef void flows_clear(Flows* flows) noexcept nogil:
@@ -41,7 +43,7 @@ cdef void flows_clear(Flows* flows) noexcept nogil:
     for at in range(flows.room):
         free(flows.slots[at].actions)
     let_go(flows.slots, flows.room_slots, sizeof(Flow))
-    let_go(flows.buckets, flows.n_buckets, sizeof(uint32_t))
+    index_clear(&flows.index)
     free(flows.masks)
     free(flows.mask_places)
     tagged_clear(&flows.tagged)
@@ -55,18 +57,17 @@ cdef uint32_t flows_find(
     const Flows* flows, const FlowKey* key, const FlowKey* mask,
 ) noexcept nogil:
     cdef uint32_t which = mask_known(flows, mask)
-    cdef uint32_t at
+    cdef const Place* place
     if which == NONE:
         return NONE
-    at = flows.buckets[bucket_of(flows, hash_key(flows, key, which))]
-    while at:
-        at -= 1
-        if flows.slots[at].mask == which and memcmp(
-            &flows.slots[at].key, key, sizeof(FlowKey)
-        ) == 0:
-            return at
-        at = flows.slots[at].next
-    return NONE
+    place = index_first(&flows.index, hash_key(flows, key, which))
+    while place.number and not is_of(&flows.slots[place.number - 1], key, which):
+        place = index_next(&flows.index, place)
+    return place.number - 1 if place.number else <uint32_t>NONE
+
+
+cdef inline bint is_of(const Flow* slot, const FlowKey* key, uint32_t mask) noexcept nogil:
+    return slot.mask == mask and memcmp(&slot.key, key, sizeof(FlowKey)) == 0
 
 
 cdef uint32_t mask_known(const Flows* flows, const FlowKey* mask) noexcept nogil:
@@ -101,25 +102,6 @@ cdef uint32_t mask_index(Flows* flows, const FlowKey* mask) noexcept nogil:
     return flows.n_masks - 1
 
 
-cdef int spread(Flows* flows) except -1 nogil:
-    """Twice as many buckets."""
-    cdef uint32_t n_buckets = 2 * flows.n_buckets or FIRST_BUCKETS
-    cdef uint32_t at
-    grow(<void**>&flows.buckets, &flows.n_buckets, n_buckets, sizeof(uint32_t))
-    memset(flows.buckets, 0, flows.n_buckets * sizeof(uint32_t))
-    for at in range(flows.room):
-        if flows.slots[at].in_use:
-            hang_in(flows, at)
-    return 0
-
-
-cdef inline void hang_in(Flows* flows, uint32_t at) noexcept nogil:
-    cdef uint64_t hash_ = hash_key(flows, &flows.slots[at].key, flows.slots[at].mask)
-    cdef uint32_t* bucket = &flows.buckets[bucket_of(flows, hash_)]
-    flows.slots[at].next = bucket[0]
-    bucket[0] = at + 1
-
-
 # --- to come and to go
 
 cdef uint32_t flows_add(
@@ -133,8 +115,7 @@ cdef uint32_t flows_add(
     at = free_slot(flows, cookie)
     if at == NONE:
         return NONE
-    if flows.count >= flows.n_buckets:
-        spread(flows)
+    index_grow(&flows.index, 1)
     occupy(flows, at)
     flows.slots[at].key = key[0]
     flows.slots[at].mask = flows.last_mask = which
@@ -143,7 +124,7 @@ cdef uint32_t flows_add(
         flows.slots[at].turn = cookie >> 32 & TURN_MASK
     flows.slots[at].packets = 0
     flows.slots[at].used_at = flows.slots[at].counted_at = now
-    hang_in(flows, at)
+    index_put(&flows.index, hash_key(flows, key, which), at + 1)
     return at
 
 
@@ -203,11 +184,7 @@ cdef bint flows_have_tag(const Flows* flows, tag_t tag) noexcept nogil:
 
 cdef void flows_remove(Flows* flows, uint32_t flow) noexcept nogil:
     cdef Flow* slot = &flows.slots[flow]
-    cdef uint32_t* at = &flows.buckets[
-        bucket_of(flows, hash_key(flows, &slot.key, slot.mask))]
-    while at[0] != flow + 1:
-        at = &flows.slots[at[0] - 1].next
-    at[0] = slot.next
+    index_remove(&flows.index, hash_key(flows, &slot.key, slot.mask), flow + 1)
     drop_tags(flows, flow)
     free(slot.actions)
     slot.actions = NULL

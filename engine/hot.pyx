@@ -257,7 +257,7 @@ cdef bint prolong(Hot* hot, const Flow* slot, nsec_t now) noexcept nogil:
     cdef tag_t tag
     cdef StateEntry* entry
     while link:
-        tag = tagged.entries[tagged.links[link].entry].tag
+        tag = tagged.links[link].tag
         if is_state_tag(tag):
             entry = state_by_tag(hot.keeper.table, tag, now)
             if entry != NULL:

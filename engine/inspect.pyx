@@ -109,7 +109,7 @@ cdef tuple tags(const Hot* hot, uint32_t flow):
     cdef const Path* path = path_of(&hot.flows.paths, flow)
     found = [] if path == NULL else [path.tags[i] for i in range(path.n_tags)]
     while link:
-        found.append(hot.flows.tagged.entries[hot.flows.tagged.links[link].entry].tag)
+        found.append(hot.flows.tagged.links[link].tag)
         link = hot.flows.tagged.links[link].next_of_flow
     return tuple(found)
 

@@ -10,6 +10,7 @@ connections' own entries. Those things are linked to the tags once for each way,
 
 from onehop.engine.buffer cimport Buffer
 from onehop.engine.cdefs cimport tag_t, uint32_t, uint64_t
+from onehop.engine.index cimport Index
 from onehop.engine.tagged cimport Tagged
 
 cdef struct Path:
@@ -17,7 +18,7 @@ cdef struct Path:
     tag_t* tags            # NULL: it is free
     uint32_t n_tags
     uint32_t tag_links
-    uint32_t next          # in its bucket, or among the free ones
+    uint32_t next_free     # among the free ones
     uint32_t members       # the first flow + 1
 
 cdef struct Member:        # of each flow
@@ -30,11 +31,9 @@ cdef struct Paths:
     uint32_t n_paths
     uint32_t room_paths
     uint32_t free_path
-    uint32_t used
     Member* members
     uint32_t room_members
-    uint32_t* buckets      # a power of two of them
-    uint32_t n_buckets
+    Index index            # paths by the hash of their tags
     Tagged tagged          # tags -> paths
 
 # Put the flow, which is on none, on the path with these tags.

@@ -1,16 +1,15 @@
-"""Paths: the tags that many flows have in common. Chained hashing by the list of tags."""
+"""Paths: the tags that many flows have in common, found by the list of tags."""
 
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcmp, memcpy, memset
 
 from onehop.engine.buffer cimport grow, let_go, reserve, written
+from onehop.engine.index cimport (
+    Place, index_clear, index_first, index_grow, index_next, index_put, index_remove,
+)
 from onehop.engine.tagged cimport (
     tagged_add, tagged_clear, tagged_find, tagged_has, tagged_remove,
 )
-
-cdef enum:
-    FIRST_BUCKETS = 64
-
 
 cdef int paths_join(
     Paths* paths, uint32_t flow, const tag_t* tags, uint32_t n_tags,
@@ -76,7 +75,7 @@ cdef void paths_clear(Paths* paths) noexcept nogil:
         free(paths.paths[path].tags)
     let_go(paths.paths, paths.room_paths, sizeof(Path))
     let_go(paths.members, paths.room_members, sizeof(Member))
-    let_go(paths.buckets, paths.n_buckets, sizeof(uint32_t))
+    index_clear(&paths.index)
     tagged_clear(&paths.tagged)
     memset(paths, 0, sizeof(Paths))
 
@@ -89,24 +88,23 @@ cdef inline uint64_t hash_tags(const tag_t* tags, uint32_t n_tags) noexcept nogi
     cdef uint32_t i
     for i in range(n_tags):
         mixed = (mixed ^ tags[i]) * 0xff51afd7ed558ccdu
-    return mixed ^ mixed >> 32
+    return mixed
 
 
 cdef uint32_t find_path(
     const Paths* paths, uint64_t hash_, const tag_t* tags, uint32_t n_tags,
 ) noexcept nogil:
-    cdef const Path* path
-    cdef uint32_t at = 0
-    if paths.n_buckets:
-        at = paths.buckets[<uint32_t>hash_ & (paths.n_buckets - 1)]
-    while at:
-        path = &paths.paths[at]
-        if path.hash == hash_ and path.n_tags == n_tags and memcmp(
-            path.tags, tags, n_tags * sizeof(tag_t)
-        ) == 0:
-            break
-        at = path.next
-    return at
+    cdef Place* place
+    if paths.index.n_places == 0:
+        return 0
+    place = index_first(&paths.index, hash_)
+    while place.number and not has_tags(&paths.paths[place.number], tags, n_tags):
+        place = index_next(&paths.index, place)
+    return place.number
+
+
+cdef inline bint has_tags(const Path* path, const tag_t* tags, uint32_t n_tags) noexcept nogil:
+    return path.n_tags == n_tags and memcmp(path.tags, tags, n_tags * sizeof(tag_t)) == 0
 
 
 cdef uint32_t new_path(
@@ -118,53 +116,29 @@ cdef uint32_t new_path(
         with gil:
             raise MemoryError
     memcpy(copy, tags, n_tags * sizeof(tag_t))
-    if paths.used >= paths.n_buckets:
-        spread(paths)
+    index_grow(&paths.index, 1)
     at = free_path(paths)
     paths.paths[at] = Path(hash_, copy, n_tags, 0, 0, 0)
     paths.paths[at].tag_links = tagged_add(&paths.tagged, at, tags, n_tags)
-    hang_in(paths, at)
-    paths.used += 1
+    index_put(&paths.index, hash_, at)
     return at
 
 
 cdef void drop_path(Paths* paths, uint32_t path) noexcept nogil:
     cdef Path* dropped = &paths.paths[path]
-    cdef uint32_t* at = &paths.buckets[<uint32_t>dropped.hash & (paths.n_buckets - 1)]
-    while at[0] != path:
-        at = &paths.paths[at[0]].next
-    at[0] = dropped.next
+    index_remove(&paths.index, dropped.hash, path)
     tagged_remove(&paths.tagged, dropped.tag_links)
     free(dropped.tags)
     dropped.tags = NULL
-    dropped.next = paths.free_path
+    dropped.next_free = paths.free_path
     paths.free_path = path
-    paths.used -= 1
 
 
 cdef uint32_t free_path(Paths* paths) except? 0xffffffff nogil:
     cdef uint32_t at = paths.free_path
     if at:
-        paths.free_path = paths.paths[at].next
+        paths.free_path = paths.paths[at].next_free
         return at
     grow(<void**>&paths.paths, &paths.room_paths, paths.n_paths + 2, sizeof(Path))
     paths.n_paths += 1
     return paths.n_paths
-
-
-cdef inline void hang_in(Paths* paths, uint32_t at) noexcept nogil:
-    cdef uint32_t* bucket = &paths.buckets[<uint32_t>paths.paths[at].hash & (paths.n_buckets - 1)]
-    paths.paths[at].next = bucket[0]
-    bucket[0] = at
-
-
-cdef int spread(Paths* paths) except -1 nogil:
-    """Twice as many buckets."""
-    cdef uint32_t at
-    grow(<void**>&paths.buckets, &paths.n_buckets, 2 * paths.n_buckets or FIRST_BUCKETS,
-         sizeof(uint32_t))
-    memset(paths.buckets, 0, paths.n_buckets * sizeof(uint32_t))
-    for at in range(1, paths.n_paths + 1):
-        if paths.paths[at].tags != NULL:
-            hang_in(paths, at)
-    return 0
