@@ -20,6 +20,7 @@ from onehop.engine.topology import Topology
 FLOWS = (1000, 10_000, pytest.param(100_000, marks=pytest.mark.long))
 CHANGES = 30
 SIZES = (1, 10, pytest.param(100, marks=pytest.mark.long))
+MORE = 60_000  # entries of the connections that are measured
 
 
 def busy_switch(flows: int) -> tuple[Datapath, list[model.Resource]]:
@@ -68,7 +69,8 @@ def test_change(meter: Meter, flows: int) -> None:
 
 
 def large(times: int) -> list[model.Resource]:
-    """The network of the targets among `times` 1000 ports, 100 routers, 1000 routes."""
+    """The network of the targets among `times` 1000 ports, 100 routers, 1000 routes; with it go
+    `times` 10 000 connections of others."""
     rows = workloads.stateful()
     for n in range(100 * times):
         rows.append(model.Router(name=f"r{n}"))
@@ -99,17 +101,21 @@ def test_scale(meter: Meter, times: int) -> None:
     topology.update(rows)
     loaded_s = time.process_time() - began
     grown = resident_bytes() - before
-    path = workloads.host_of(topology, entries=max(1 << 14, 10_000 * times), max_flows=400_000)
+    path = workloads.host_of(topology, entries=10_000 * times + MORE, max_flows=400_000)
+    others = workloads.connections(10_000 * times)
+    assert path.states.insert_records(others, 1).all()
     made = iter(range(0, 10**9, 1000))
 
     def fresh() -> tuple[Datapath, bytes]:
         packets = workloads.packets(1000, gateway, first=next(made))
         return path, b"".join(map(workloads.packet_in, packets))
 
-    first = path.receive(fresh()[1], 1)
-    assert path.flow_count == 1000, first.effects
+    for flows in (1000, 2000, 3000):
+        first = path.receive(fresh()[1], 1)
+        assert path.flow_count == flows, first.effects
     meter.time("first packet at scale", lambda path, data: path.receive(data, 1), n=1000,
-               setup=fresh, rounds=4, thousand_ports=times)  # fmt: skip
+               setup=fresh, rounds=15, thousand_ports=times)  # fmt: skip
+    assert path.counters["dropped"] == 0
     if meter.on:
         meter.note("scale, load", loaded_s, "s", thousand_ports=times)
         meter.note("scale, resident memory", grown / len(rows), "bytes an object",

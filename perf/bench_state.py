@@ -12,28 +12,15 @@ import numpy as np
 import ovs_code
 import pytest
 from record import Meter
+from workloads import connections
 
 from onehop.engine import maglev
-from onehop.engine.states import KINDS, RECORD, States, bytes_for
+from onehop.engine.states import States, bytes_for
 
 SIZES = (100, 10_000, 100_000, pytest.param(1_000_000, marks=pytest.mark.long))
 FAR_NS = 10**12
 Records = np.ndarray
 MEMBERS = (3, 10, 100, 1000)
-
-
-def connections(count: int) -> Records:
-    """UDP connections of one zone, each with another 5-tuple, in no order of the table's."""
-    records = np.zeros(count, RECORD)
-    numbers = np.arange(count, dtype=">u4").view("u1").reshape(-1, 4)
-    records["source"][:, :4] = (10, 0, 0, 1)
-    records["destination"][:, :4] = numbers
-    records["destination"][:, 0] = 198
-    records["source_port"] = 1024 + np.arange(count) % 60_000
-    records["destination_port"] = 53
-    records["protocol"], records["family"], records["zone"] = 17, 4, 77
-    records["kind"] = KINDS.index("connection")
-    return records
 
 
 @pytest.mark.parametrize("entries", SIZES)

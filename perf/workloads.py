@@ -14,13 +14,14 @@ from collections.abc import Iterator
 
 import frames
 import msgspec
+import numpy as np
 from frames import checksum
 from networks import attach, hosts, link, udp, uplink
 from rig import VM1
 
 from onehop.engine import model
 from onehop.engine.datapath import Datapath
-from onehop.engine.states import States
+from onehop.engine.states import KINDS, RECORD, States
 from onehop.engine.topology import Topology
 
 VM, NEAR = "10.0.0.1", "10.0.255.254"
@@ -170,3 +171,17 @@ def packet_in(packet: bytes, port: int = VM1) -> bytes:
     match = struct.pack("!HHII4x", 1, 12, 0x80000004, port)
     body = struct.pack("!IHBBQ", 0xFFFFFFFF, len(packet), 0, 0, 0) + match + b"\0\0" + packet
     return struct.pack("!BBHI", 4, 10, 8 + len(body), 0) + body
+
+
+def connections(count: int) -> np.ndarray:
+    """UDP connections of one zone, each with another 5-tuple, in no order of the table's."""
+    records = np.zeros(count, RECORD)
+    numbers = np.arange(count, dtype=">u4").view("u1").reshape(-1, 4)
+    records["source"][:, :4] = (10, 0, 0, 1)
+    records["destination"][:, :4] = numbers
+    records["destination"][:, 0] = 198
+    records["source_port"] = 1024 + np.arange(count) % 60_000
+    records["destination_port"] = 53
+    records["protocol"], records["family"], records["zone"] = 17, 4, 77
+    records["kind"] = KINDS.index("connection")
+    return records
