@@ -134,7 +134,7 @@ cdef int to_member(Walk* walk, const Device* device, const Vip* vip) noexcept no
 cdef int with_affinity(
     Walk* walk, const Vip* vip, const Members* pool, const StateKey* key,
 ) noexcept nogil:
-    cdef StateEntry sticky, made
+    cdef StateEntry sticky, made, partner
     cdef const StateEntry* found
     cdef const Member* member
     cdef int done
@@ -144,7 +144,7 @@ cdef int with_affinity(
         member = find_member(pool, found)
         if member != NULL and member.is_healthy and member.is_open:
             fill(&made, key, member)
-            return begin(walk, &made) if is_free(walk, &made) else B_NO_PORT
+            return begin(walk, &made, &partner) if is_free(walk, &made, &partner) else B_NO_PORT
     done = choose(walk, pool, key, mix(state_tag(NULL, &sticky.key), walk.seed), &made)
     if done == B_DONE:
         memcpy(sticky.ip, made.ip, 16)
@@ -165,13 +165,14 @@ cdef int choose(
     Walk* walk, const Members* pool, const StateKey* key, uint64_t hashed, StateEntry* made,
 ) noexcept nogil:                                                   # (3)
     """The next slot's member if one has a connection that looks the same."""
+    cdef StateEntry partner
     cdef uint32_t i
     if pool.n_slots == 0:
         return B_NO_MEMBER
     for i in range(MOST_TRIES):
         fill(made, key, &pool.members[pool.slots[(hashed + i) % pool.n_slots]])
-        if is_free(walk, made):
-            return begin(walk, made)
+        if is_free(walk, made, &partner):
+            return begin(walk, made, &partner)
     return B_NO_PORT
 
 
@@ -182,8 +183,8 @@ cdef void fill(StateEntry* made, const StateKey* key, const Member* member) noex
     made.port = member.port
 
 
-cdef int begin(Walk* walk, StateEntry* made) noexcept nogil:
-    begin_one(walk, made, BALANCED)
+cdef int begin(Walk* walk, StateEntry* made, StateEntry* partner) noexcept nogil:
+    begin_one(walk, made, partner, BALANCED)
     return B_DONE
 
 

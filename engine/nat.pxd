@@ -47,10 +47,14 @@ cdef bint recall_both(
     Walk* walk, const StateKey* key, int direction, uint8_t flags, StateEntry* out,
 ) noexcept nogil
 # Remember it and its partner, with these flags, and do what it says.
-cdef void begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil
+cdef void begin_one(
+    Walk* walk, StateEntry* made, StateEntry* partner, uint8_t flags,
+) noexcept nogil
 cdef void apply(Walk* walk, const StateEntry* entry) noexcept nogil
-# Whether nobody else's answers come so.
-cdef bint is_free(const Walk* walk, const StateEntry* made) noexcept nogil
+# Whether nobody else's answers come so; the partner that would say it of its own.
+cdef bint is_free(
+    const Walk* walk, const StateEntry* made, StateEntry* partner,
+) noexcept nogil
 # An ICMP error, by the entry of this kind for what it quotes.
 cdef int translate_quoted(Walk* walk, uint64_t zone, int kind, uint8_t flags) noexcept nogil
 

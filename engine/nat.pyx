@@ -6,7 +6,7 @@ from libc.string cimport memcpy, memset
 from onehop.engine.blocks cimport Pool, pool_at, pool_of
 from onehop.engine.cdefs cimport NONE
 from onehop.engine.connections cimport (
-    is_icmp_error, packet_state_key, pending, recall, recall_tagged, remember,
+    is_icmp_error, packet_state_key, pending, recall, remember,
 )
 from onehop.engine.known cimport mix
 from onehop.engine.packet cimport (
@@ -14,11 +14,12 @@ from onehop.engine.packet cimport (
 )
 from onehop.engine.quoted cimport quoted_key, set_quoted_destination, set_quoted_source
 from onehop.engine.state cimport (
-    D_FORWARD, D_NONE, D_RETURN, DNAT, REVERSE_DNAT, REVERSE_SNAT, SNAT, state_find, state_tag,
+    D_FORWARD, D_NONE, D_RETURN, DNAT, REVERSE_DNAT, REVERSE_SNAT, SNAT, state_find_tagged,
+    state_tag,
 )
 from onehop.engine.walk cimport (
     CHANGED_DPORT, CHANGED_DST, CHANGED_SPORT, CHANGED_SRC, S_NEW_DESTINATION, S_NEW_SOURCE,
-    miss, see_eth_type, tell,
+    add_tag, miss, see_eth_type, tell,
 )
 
 cdef enum:
@@ -34,7 +35,7 @@ cdef int translate_source(
     Walk* walk, uint64_t zone, const Target* targets, uint32_t n, uint8_t flags,
 ) noexcept nogil:
     cdef StateKey key
-    cdef StateEntry made
+    cdef StateEntry made, partner
     cdef int done
     if not has_family(walk, targets, n):
         return N_PASSED
@@ -45,9 +46,9 @@ cdef int translate_source(
         return N_IMPOSSIBLE
     if walk.is_crafted:
         return N_PASSED
-    if not choose_source(walk, &key, targets, n, &made):
+    if not choose_source(walk, &key, targets, n, &made, &partner):
         return N_NO_PORT
-    begin_one(walk, &made, flags)
+    begin_one(walk, &made, &partner, flags)
     return N_DONE
 
 
@@ -55,7 +56,7 @@ cdef int translate_destination(
     Walk* walk, uint64_t zone, const Target* targets, uint32_t n, uint8_t flags,
 ) noexcept nogil:
     cdef StateKey key
-    cdef StateEntry made
+    cdef StateEntry made, partner
     cdef int done
     if not has_family(walk, targets, n):
         return N_PASSED
@@ -64,9 +65,9 @@ cdef int translate_destination(
         return done
     if walk.is_crafted:
         return N_PASSED
-    if not choose_destination(walk, &key, targets, n, &made):
+    if not choose_destination(walk, &key, targets, n, &made, &partner):
         return N_NO_PORT
-    begin_one(walk, &made, flags)
+    begin_one(walk, &made, &partner, flags)
     return N_DONE
 
 
@@ -141,14 +142,13 @@ cdef bint recall_both(
     return True
 
 
-cdef void begin_one(Walk* walk, StateEntry* made, uint8_t flags) noexcept nogil:
+cdef void begin_one(
+    Walk* walk, StateEntry* made, StateEntry* partner, uint8_t flags,
+) noexcept nogil:
     """A full verdict drops the packet: see `remember`."""
-    cdef StateEntry partner
-    made.flags = flags
-    make_partner(&partner, made)
-    partner.tag = state_tag(walk.state, &partner.key)
-    recall_tagged(walk, &partner.key, partner.tag, D_NONE)  # notes it
-    if remember(walk, made) and remember(walk, &partner):
+    made.flags = partner.flags = flags
+    add_tag(walk, partner.tag)
+    if remember(walk, made) and remember(walk, partner):
         apply(walk, made)
 
 
@@ -266,6 +266,7 @@ cdef int translate_quoted(Walk* walk, uint64_t zone, int kind, uint8_t flags) no
 
 cdef bint choose_source(
     Walk* walk, const StateKey* key, const Target* targets, uint32_t n, StateEntry* made,
+    StateEntry* partner,
 ) noexcept nogil:
     """The first free one from where the connection's hash points."""
     cdef Pool pool = pool_of(walk, targets, n, key.family)
@@ -275,13 +276,14 @@ cdef bint choose_source(
     made.key = key[0]
     for i in range(min(pool.n_ports, <uint64_t>MOST_TRIES)):
         pool_at(&pool, (start + i) % pool.n_ports, made.ip, &made.port)
-        if is_free(walk, made):
+        if is_free(walk, made, partner):
             return True
     return False
 
 
 cdef bint choose_destination(
     Walk* walk, const StateKey* key, const Target* targets, uint32_t n, StateEntry* made,
+    StateEntry* partner,
 ) noexcept nogil:
     """One of the targets, of its addresses and of its ports; another one if that is taken."""
     cdef uint64_t hashed = hash_of(walk, key)
@@ -294,7 +296,7 @@ cdef bint choose_destination(
         if target.family != key.family:
             continue
         spread(target, hashed // n + i // n, made)
-        if is_free(walk, made):
+        if is_free(walk, made, partner):
             return True
     return False
 
@@ -323,11 +325,13 @@ cdef uint64_t number(const uint8_t* ip, uint8_t family) noexcept nogil:
     return value
 
 
-cdef bint is_free(const Walk* walk, const StateEntry* made) noexcept nogil:
-    cdef StateEntry partner
-    make_partner(&partner, made)
+cdef bint is_free(
+    const Walk* walk, const StateEntry* made, StateEntry* partner,
+) noexcept nogil:
+    make_partner(partner, made)
+    partner.tag = state_tag(walk.state, &partner.key)
     return pending(walk, &partner.key) == NULL and (
-        state_find(walk.state, &partner.key, walk.now) == NULL)
+        state_find_tagged(walk.state, &partner.key, partner.tag, walk.now) == NULL)
 
 
 cdef uint64_t hash_of(const Walk* walk, const StateKey* key) noexcept nogil:

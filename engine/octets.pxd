@@ -4,36 +4,54 @@ from onehop.engine.cdefs cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 cdef extern from *:
     """
+    #include <endian.h>
+    #include <stdint.h>
+    #include <string.h>
     #define leading_zeros8(value) (__builtin_clz(value) - 24)
+    #define leading_zeros64(value) ((uint32_t)__builtin_clzll(value))
+    // One instruction each: from single bytes the compiler does not put them together.
+    static inline uint16_t get16(const uint8_t *p)
+    {
+        uint16_t value;
+        memcpy(&value, p, 2);
+        return be16toh(value);
+    }
+    static inline uint32_t get32(const uint8_t *p)
+    {
+        uint32_t value;
+        memcpy(&value, p, 4);
+        return be32toh(value);
+    }
+    static inline uint64_t get64(const uint8_t *p)
+    {
+        uint64_t value;
+        memcpy(&value, p, 8);
+        return be64toh(value);
+    }
+    static inline void put16(uint8_t *p, uint16_t value)
+    {
+        value = htobe16(value);
+        memcpy(p, &value, 2);
+    }
+    static inline void put32(uint8_t *p, uint32_t value)
+    {
+        value = htobe32(value);
+        memcpy(p, &value, 4);
+    }
+    static inline void put64(uint8_t *p, uint64_t value)
+    {
+        value = htobe64(value);
+        memcpy(p, &value, 8);
+    }
     """
     uint32_t leading_zeros8(uint8_t value) noexcept nogil
-
-
-cdef inline uint16_t get16(const uint8_t* p) noexcept nogil:
-    return <uint16_t>(p[0] << 8 | p[1])
-
-
-cdef inline uint32_t get32(const uint8_t* p) noexcept nogil:
-    return <uint32_t>p[0] << 24 | <uint32_t>p[1] << 16 | <uint32_t>p[2] << 8 | p[3]
-
-
-cdef inline uint64_t get64(const uint8_t* p) noexcept nogil:
-    return <uint64_t>get32(p) << 32 | get32(p + 4)
-
-
-cdef inline void put16(uint8_t* p, uint32_t value) noexcept nogil:
-    p[0] = <uint8_t>(value >> 8)
-    p[1] = <uint8_t>value
-
-
-cdef inline void put32(uint8_t* p, uint32_t value) noexcept nogil:
-    put16(p, value >> 16)
-    put16(p + 2, value)
-
-
-cdef inline void put64(uint8_t* p, uint64_t value) noexcept nogil:
-    put32(p, <uint32_t>(value >> 32))
-    put32(p + 4, <uint32_t>value)
+    uint32_t leading_zeros64(uint64_t value) noexcept nogil
+    uint16_t get16(const uint8_t* p) noexcept nogil
+    uint32_t get32(const uint8_t* p) noexcept nogil
+    uint64_t get64(const uint8_t* p) noexcept nogil
+    void put16(uint8_t* p, uint32_t value) noexcept nogil  # its low 16 bits
+    void put32(uint8_t* p, uint32_t value) noexcept nogil
+    void put64(uint8_t* p, uint64_t value) noexcept nogil
 
 
 cdef inline bint is_zero(const uint8_t* p, uint32_t len_bytes) noexcept nogil:

@@ -9,7 +9,8 @@ any address that agrees in them ends at the same node.
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy, memset
 
-from onehop.engine.cdefs cimport NONE
+from onehop.engine.cdefs cimport NONE, uint64_t
+from onehop.engine.octets cimport get64, leading_zeros64
 
 
 # --- bits
@@ -18,22 +19,19 @@ cdef inline uint32_t bit(const uint8_t* bits, uint32_t at) noexcept nogil:
     return bits[at >> 3] >> (7 - (at & 7)) & 1
 
 
-cdef uint32_t common_bits(
+cdef inline uint32_t common_bits(
     const uint8_t* a, const uint8_t* b, uint32_t begin, uint32_t end,
 ) noexcept nogil:
-    """The first bit from `begin` on in which they differ, or `end`."""
-    cdef uint32_t at = begin & ~7
-    cdef uint8_t differs
+    """The first bit from `begin` on in which they differ, or `end`; of 16 bytes."""
+    cdef uint32_t at = begin & ~63
+    cdef uint64_t differs
     while at < end:
-        differs = a[at >> 3] ^ b[at >> 3]
+        differs = get64(a + (at >> 3)) ^ get64(b + (at >> 3))
         if at < begin:
-            differs &= 0xff >> (begin & 7)
+            differs &= ~<uint64_t>0 >> (begin & 63)
         if differs:
-            while not differs & 0x80:
-                differs <<= 1
-                at += 1
-            return at if at < end else end
-        at += 8
+            return min(at + leading_zeros64(differs), end)
+        at += 64
     return end
 
 

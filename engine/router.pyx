@@ -181,7 +181,7 @@ cdef const Route* find_route(Walk* walk, idx_t router) noexcept nogil:
 
 cdef const Route* choose(Walk* walk, idx_t router, const Node* node) noexcept nogil:
     """The best usable route of a prefix."""
-    cdef uint32_t i, j, n_equal = 0
+    cdef uint32_t i, j
     if node.n_routes == 0:
         return NULL
     add_tag(walk, node.tag)
@@ -192,14 +192,12 @@ cdef const Route* choose(Walk* walk, idx_t router, const Node* node) noexcept no
         return NULL
     tell(walk, S_ROUTE, router, NONE, <uint32_t>family_of(walk) << 8 | node.len_bits, node.bits,
          16)
-    for j in range(i, node.n_routes):
+    for j in range(i + 1, node.n_routes):
         if not is_equal(&node.routes[i], &node.routes[j]):
             break
-        n_equal += is_usable(walk, router, &node.routes[j])
-    if n_equal == 1:
-        return &node.routes[i]
-    tell(walk, S_BALANCES, router, NONE, n_equal, NULL, 0)
-    return share_out(walk, router, &node.routes[i], node.n_routes - i)
+        if is_usable(walk, router, &node.routes[j]):
+            return share_out(walk, router, &node.routes[i], node.n_routes - i)
+    return &node.routes[i]
 
 
 cdef bint is_usable(Walk* walk, idx_t router, const Route* route) noexcept nogil:
@@ -228,13 +226,16 @@ cdef const Route* share_out(
     """Rendezvous hashing: the highest score wins."""
     cdef uint64_t connection = connection_hash(walk), score, highest = 0
     cdef const Route* best = NULL
-    cdef uint32_t i
+    cdef uint32_t i, n_equal = 0
     for i in range(n):
         if not is_equal(&routes[0], &routes[i]):
             break
-        score = mix(connection, routes[i].seed ^ walk.seed)
-        if (best == NULL or score > highest) and is_usable(walk, router, &routes[i]):
-            best, highest = &routes[i], score
+        if is_usable(walk, router, &routes[i]):
+            n_equal += 1
+            score = mix(connection, routes[i].seed ^ walk.seed)
+            if best == NULL or score > highest:
+                best, highest = &routes[i], score
+    tell(walk, S_BALANCES, router, NONE, n_equal, NULL, 0)
     return best
 
 

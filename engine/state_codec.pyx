@@ -27,14 +27,18 @@ cdef int message_add(
 cdef uint32_t item_write(
     uint8_t* at, int operation, const StateEntry* entry, nsec_t now,
 ) noexcept nogil:
-    cdef uint32_t address_bytes = 4 if entry.key.family == 4 else 16
-    cdef uint32_t len_bytes = FIXED_BYTES + 3 * address_bytes
+    cdef uint32_t len_bytes = FIXED_BYTES + (3 * 4 if entry.key.family == 4 else 3 * 16)
     put16(at, len_bytes)
     put_fixed(at + 2, operation, entry, now)
     at += 2 + FIXED_BYTES
-    memcpy(at, entry.key.src, address_bytes)
-    memcpy(at + address_bytes, entry.key.dst, address_bytes)
-    memcpy(at + 2 * address_bytes, entry.ip, address_bytes)
+    if entry.key.family == 4:  # known lengths: moves, no calls
+        memcpy(at, entry.key.src, 4)
+        memcpy(at + 4, entry.key.dst, 4)
+        memcpy(at + 8, entry.ip, 4)
+    else:
+        memcpy(at, entry.key.src, 16)
+        memcpy(at + 16, entry.key.dst, 16)
+        memcpy(at + 32, entry.ip, 16)
     return 2 + len_bytes
 
 
