@@ -44,3 +44,17 @@ def test_a_smaller_scale_is_the_reason_before_any_ceiling() -> None:
 def test_a_peer_that_is_missing_is_the_reason() -> None:
     target = next(target for target in TARGETS if target.times and target.peer == "OVS classifier")
     assert "OVS classifier" in find(target, missed(target, **target.at)[:1]).reason
+
+
+def test_who_stands_beside_the_peer_is_told_where_it_was_measured() -> None:
+    target = next(target for target in TARGETS if target.name == "first-packet delay, median")
+    ours, peer = missed(target, **target.at)
+    others = [
+        Sample(what=target.what, value=value, unit="ms", who=who, scale=scale)
+        for who, value, scale in (("OVN", 0.25, target.at), ("OVN", 9.0, {"pairs": 40}),
+                                  ("somebody", 7.0, target.at))
+    ]  # fmt: skip
+    assert find(target, [ours, peer]).peer == "ready bytes: 1 ms"
+    found = find(target, [ours, peer, *others])
+    assert found.peer == "ready bytes: 1 ms; OVN: 0.25 ms"
+    assert (found.peer_value, found.met) == (1.0, False)

@@ -134,14 +134,18 @@ class Bed:
             cbench.started(peer, inside=inside) if ready
             else cbench.controller("agent_app", PORT, inside=inside, **settings)
         ) as pid:  # fmt: skip
-            probes, end = connections(PROBES[1], PROBES[0]), time.monotonic() + 30
-            while True:  # it answers, and the tunnels know their next hops
-                before = self.arrived()
-                self.send([next(probes) for _ in range(4)], 1000)
-                if self.settled(before, 4) == 4:
-                    break
-                assert time.monotonic() < end, "the controller does not come to life"
+            self.answered()
             yield pid
+
+    def answered(self) -> None:
+        """Wait until packets get through: it answers, and the tunnels know their next hops."""
+        probes, end = connections(PROBES[1], PROBES[0]), time.monotonic() + 30
+        while True:
+            before = self.arrived()
+            self.send([next(probes) for _ in range(4)], 1000)
+            if self.settled(before, 4) == 4:
+                break
+            assert time.monotonic() < end, "the controller does not come to life"
 
     def arrived(self) -> int:
         """IP packets that the underlay has received so far: all come out of the tunnels."""
@@ -162,6 +166,14 @@ class Bed:
     def flows_to(self, address: str) -> int:
         """How many of them lead through a tunnel to this address."""
         return self.ovs.ofctl("dump-flows", "br-int").count(f"{address}->tun_dst")
+
+    def upcalls(self) -> int:
+        """Packets for which the switch had no flow in its datapath so far."""
+        return int(self.ovs.appctl("dpctl/show").partition("missed:")[2].split()[0])
+
+    def forget(self) -> None:
+        """The datapath's flows are gone; the switch's own are not."""
+        self.ovs.appctl("revalidator/purge")
 
     def send(self, frames: Sequence[tuple[int, bytes]], rate: float) -> float:
         """Send (machine, frame) at a rate per second; how long it took."""
@@ -191,6 +203,17 @@ class Bed:
                 found, since = now, time.monotonic()
             time.sleep(0.02)
         return found
+
+
+@contextlib.contextmanager
+def listening(node: Node, device: str = "eth0") -> Iterator[socket.socket]:
+    """What comes to a device: on the underlay, out of the tunnels."""
+    with namespaces.entered(node.name):
+        sink = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        sink.bind((device, 0))
+    with contextlib.closing(sink):
+        sink.settimeout(5)
+        yield sink
 
 
 def connections(count: int, first: int = 0) -> Iterator[tuple[int, bytes]]:

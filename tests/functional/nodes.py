@@ -123,7 +123,7 @@ class Ovs:
 
     def __init__(self, node: Node, folder: Path) -> None:
         self._node = node
-        self._folder = folder
+        self.folder = folder
         self.remote = f"unix:{folder}/db.sock"
         folder.mkdir(exist_ok=True)
         schema = "/usr/share/openvswitch/vswitch.ovsschema"
@@ -133,10 +133,10 @@ class Ovs:
     def start(self, *first: str) -> None:
         """Start both daemons; `first` is done to the database in between, as ovs-vsctl says it."""
         remote = f"--remote=p{self.remote}"
-        self._daemon("ovsdb-server", f"{self._folder}/conf.db", remote)
+        self._daemon("ovsdb-server", f"{self.folder}/conf.db", remote)
         if first:
             self.vsctl("--no-wait", *first)
-        self._daemon("ovs-vswitchd", self.remote, f"--unixctl={self._folder}/vswitchd.ctl")
+        self._daemon("ovs-vswitchd", self.remote, f"--unixctl={self.folder}/vswitchd.ctl")
 
     def stop(self) -> None:
         for name in ("ovs-vswitchd", "ovsdb-server"):
@@ -144,15 +144,18 @@ class Ovs:
 
     def signal(self, name: str, number: int) -> None:
         with contextlib.suppress(OSError, ValueError):
-            os.kill(int((self._folder / f"{name}.pid").read_text()), number)
+            os.kill(int((self.folder / f"{name}.pid").read_text()), number)
 
     def vsctl(self, *arguments: str) -> str:
         return namespaces.run("ovs-vsctl", "--timeout=5", f"--db={self.remote}", *arguments)
 
     def ofctl(self, command: str, bridge: str, *arguments: str, text: str = "") -> str:
-        management = f"unix:{self._folder}/{bridge}.mgmt"
+        management = f"unix:{self.folder}/{bridge}.mgmt"
         options = ("ovs-ofctl", "-O", "OpenFlow13", command, management)
         return namespaces.run(*options, *arguments, text=text)
+
+    def appctl(self, *arguments: str) -> str:
+        return namespaces.run("ovs-appctl", "-t", f"{self.folder}/vswitchd.ctl", *arguments)
 
     def add_flows(self, flows: list[StaticFlow], bridge: str = "br-int") -> None:
         self.ofctl("add-flows", bridge, "-", text="\n".join(map(_line, flows)))
@@ -162,9 +165,9 @@ class Ovs:
         return max(0, int(self.vsctl("get", "interface", device, "ofport").strip("[]") or 0))
 
     def _daemon(self, name: str, *arguments: str) -> None:
-        files = (f"--pidfile={self._folder}/{name}.pid", f"--log-file={self._folder}/{name}.log")
+        files = (f"--pidfile={self.folder}/{name}.pid", f"--log-file={self.folder}/{name}.log")
         command = ["ip", "netns", "exec", self._node.name, name, *arguments, *files, "--detach"]
-        environment = {**os.environ, "OVS_RUNDIR": str(self._folder)}
+        environment = {**os.environ, "OVS_RUNDIR": str(self.folder)}
         subprocess.run(command, check=True, env=environment, stderr=subprocess.DEVNULL)
 
 
