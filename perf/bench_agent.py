@@ -34,7 +34,9 @@ def tell(meter: Meter, who: str, runs: list[Result]) -> None:
                rounds=len(runs), connections=runs[0].answered)  # fmt: skip
 
 
-@pytest.mark.parametrize("connections", (10_000, pytest.param(40_000, marks=pytest.mark.long)))
+@pytest.mark.parametrize(
+    "connections", (2500, 10_000, pytest.param(40_000, marks=pytest.mark.long))
+)
 def test_agent(meter: Meter, connections: int) -> None:
     def run() -> None:
         tell(meter, "onehop", [agent(connections) for _ in range(RUNS)])

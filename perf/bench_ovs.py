@@ -33,6 +33,8 @@ pytestmark = pytest.mark.skipif(
     not testbed.is_possible(), reason="needs root, network namespaces and Open vSwitch"
 )
 FAST, STEADY = 30_000, 10_000  # connections a second
+RATES = (5000, 10_000, 20_000, 30_000, 40_000, 50_000)  # for a second each
+KNOWN = (0, 10_000, 100_000)  # connections that the host has already
 DELAYS = 500_000  # the first of the connections whose first packets are timed
 READY = "ready bytes"  # a controller that simulates nothing
 OVN = "OVN"
@@ -82,6 +84,24 @@ def test_new_connections(meter: Meter, bed: Bed, rate: int, seconds: int, who: s
         if rate == FAST:
             meter.note("OVS, connections", arrived / took, "/s", who=who, note=note,
                        connections=count)  # fmt: skip
+
+    meter.once(run)
+
+
+@pytest.mark.parametrize("who", (OURS, READY))
+@pytest.mark.parametrize("rate", RATES)
+@pytest.mark.long
+def test_where_it_ends(meter: Meter, bed: Bed, rate: int, who: str) -> None:
+    """A second at ever higher rates: the agent's losses, and the switch's own."""
+
+    def run() -> None:
+        packets = list(testbed.connections(rate))
+        with bed.agent(ready=[(0, rate)] if who == READY else ()):
+            before = bed.arrived()
+            bed.send(packets, rate)
+            lost = 1 - bed.settled(before, rate) / rate
+        meter.note("OVS, delivered of a second's first packets", 100 * (1 - lost), "%", who=who,
+                   rate=rate)  # fmt: skip
 
     meter.once(run)
 
@@ -144,6 +164,27 @@ def test_first_packet_delay(meter: Meter, bed: Bed, pairs: int, who: str) -> Non
     meter.once(run)
 
 
+@pytest.mark.parametrize("known", KNOWN)
+@pytest.mark.long
+def test_delay_among_connections(meter: Meter, bed: Bed, known: int) -> None:
+    """Whether a first packet waits longer where there are many connections already."""
+
+    def run() -> None:
+        with bed.agent():
+            before = bed.arrived()
+            bed.send(list(testbed.connections(known)), STEADY)
+            assert bed.settled(before, known) == known
+            with testbed.listening(bed.underlay) as sink:
+                delays = [
+                    1e3 * delay(bed, sink, machine, frame)
+                    for machine, frame in testbed.connections(100, first=DELAYS)
+                ]
+        meter.note("OVS, a first packet's delay, median", statistics.median(delays), "ms",
+                   rounds=len(delays), connections=known)  # fmt: skip
+
+    meter.once(run)
+
+
 def rival(bed: Bed, who: str, pairs: int) -> contextlib.AbstractContextManager[object]:
     """Whoever decides about the switch's packets."""
     if who in (OVN, COLD):
@@ -163,7 +204,10 @@ def delay(bed: Bed, sink: socket.socket, machine: int, frame: bytes) -> float:
     return time.perf_counter() - sent
 
 
-@pytest.mark.parametrize(("machines", "changes"), [pytest.param(200, 100, marks=long), (20, 30)])
+@pytest.mark.parametrize(
+    ("machines", "changes"),
+    [pytest.param(200, 100, marks=long), pytest.param(60, 100, marks=long), (20, 30)],
+)
 def test_topology_change(
     meter: Meter, bed: Bed, tmp_path: pathlib.Path, machines: int, changes: int
 ) -> None:

@@ -4,6 +4,9 @@ What the seeds are known for is drawn here: ACLs name long destination prefixes 
 firewalls wildcard sources and name ranges of ports, IP chains are in between and name the protocol
 alone more often.  Each packet meets a rule of the set or the last one, which accepts.  An
 evaluation is measured with what is around it: parsing, and the walk over one bridge.
+
+The peers are a linear search, and Open vSwitch's classifier by itself (see peers/ovs_code.py): as
+many rules, each of a priority of its own, in as many tables as the set has shapes.
 """
 
 from __future__ import annotations
@@ -14,6 +17,7 @@ from ipaddress import IPv4Network, ip_address, ip_network
 from typing import NamedTuple
 
 import frames
+import ovs_code
 import pytest
 from networks import Resources, mac, udp
 from record import Meter
@@ -65,6 +69,14 @@ def prefix(draw: random.Random, length: int) -> str | None:
         return None
     value = draw.getrandbits(32) & (0xFFFFFFFF << (32 - length))
     return f"{ip_address(value & 0x7FFFFFFF | 0x20000000)}/{length}" if length > 4 else None
+
+
+def shapes(chain: list[model.Rule]) -> int:
+    """In how many ways its rules say what they match."""
+    lengths = [[ip_network(ip or "0.0.0.0/0").prefixlen for ip in (rule.source, rule.destination)]
+               for rule in chain]  # fmt: skip
+    return len({(rule.protocol is None, rule.destination_ports is None, *both)
+                for rule, both in zip(chain, lengths, strict=True)})  # fmt: skip
 
 
 def network(chain: list[model.Rule]) -> Resources:
@@ -139,3 +151,14 @@ def test_linear_search(meter: Meter, seed: str) -> None:
     meter.time(f"rules, {seed}", lambda: [linear(chain, packet) for packet in some], n=5,
                unit="/s", rounds=2, who="linear search", note="plain Python",
                rules=10_000)  # fmt: skip
+
+
+@pytest.mark.parametrize("count", SIZES)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_ovs_classifier(meter: Meter, seed: str, count: int) -> None:
+    def note() -> None:
+        rate, told = ovs_code.classifier(count, shapes(list(rules(SEEDS[seed], count))), count)
+        meter.note(f"rules, {seed}", rate, "/s", who="OVS classifier", rules=count,
+                   note=f"{told}; without parsing and walk")  # fmt: skip
+
+    meter.once(note)

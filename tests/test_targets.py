@@ -10,7 +10,6 @@ KNOWN_MISSED = (  # on the machine that docs/performance.md speaks of
     "first packet, stateful, in batches",
     "first packet, stateful, one at a time",
     "first packet, stateless L3",
-    "flow table lookup with wildcards",
     "first-packet delay, median",
     "first-packet delay, 99 %",
 )
@@ -58,3 +57,18 @@ def test_who_stands_beside_the_peer_is_told_where_it_was_measured() -> None:
     found = find(target, [ours, peer, *others])
     assert found.peer == "ready bytes: 1 ms; OVN: 0.25 ms"
     assert (found.peer_value, found.met) == (1.0, False)
+
+
+def test_what_has_to_hold_everywhere_is_told_where_it_holds_least() -> None:
+    target = next(target for target in TARGETS if target.everywhere)
+    scales = [{"flows": 100, "masks": 32}, target.at]
+    samples = [
+        Sample(what=target.what, value=value, unit="/s", who=who, scale=scale)
+        for scale, ours, theirs in zip(scales, (30e6, 28e6), (10e6, 4e6), strict=True)
+        for who, value in (("onehop", ours), (target.peer, theirs))
+    ]
+    found = find(target, samples)
+    assert (found.scale, found.met) == (scales[0], True)
+    assert found.ratio == pytest.approx(3)
+    assert not find(target, samples[:2]).met, "the largest scale is missing"
+    assert not find(target, samples[:3]).met, "a peer's figure is missing"
