@@ -33,7 +33,7 @@ pytestmark = pytest.mark.skipif(
     not testbed.is_possible(), reason="needs root, network namespaces and Open vSwitch"
 )
 FAST, STEADY = 30_000, 10_000  # connections a second
-RATES = (5000, 10_000, 20_000, 30_000, 40_000, 50_000)  # for a second each
+RATES = (5000, 10_000, 20_000, 30_000, 50_000, 70_000, 100_000)  # for a second each
 KNOWN = (0, 10_000, 100_000)  # connections that the host has already
 DELAYS = 500_000  # the first of the connections whose first packets are timed
 READY = "ready bytes"  # a controller that simulates nothing

@@ -16,6 +16,22 @@ from rich.console import Console
 from rich.table import Table
 from targets import Finding
 
+Lines = dict[str, list[tuple[int, Sample]]]
+PANELS = (  # of bench.png
+    ("first packet, stateful", "batch"),
+    ("first packet, L3", "batch"),
+    ("first packet at scale", "thousand_ports"),
+    ("flow lookup", "flows"),
+    ("rules, acl", "rules"),
+    ("conntrack inserts", "entries"),
+    ("conntrack lookups", "entries"),
+    ("Maglev rebuild", "members"),
+    ("agent", "connections"),
+    ("OVS, delivered of a second's first packets", "rate"),
+    ("OVS, a first packet's delay, median", "connections"),
+    ("OVS, topology change p99", "flows"),
+)
+
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on, and beside what."""
@@ -67,39 +83,63 @@ def save(
 
 
 def draw(samples: Sequence[Sample], folder: pathlib.Path) -> None:
-    """One chart of each thing that was measured at several scales: bench-*.png."""
-    curves: dict[str, dict[str, list[tuple[int, Sample]]]] = defaultdict(lambda: defaultdict(list))
-    for sample in samples:
-        for axis, at in sample.scale.items():
-            others = ", ".join(f"{v:,} {k}" for k, v in sample.scale.items() if k != axis)
-            line = f"{sample.who}" + (f", {others}" if others else "")
-            curves[f"{sample.what}\n{axis}"][line].append((at, sample))
-    for title, lines in curves.items():
-        if max(len({at for at, _ in points}) for points in lines.values()) > 2:
-            _draw_one(title, lines, folder)
-
-
-def _draw_one(
-    title: str, lines: dict[str, list[tuple[int, Sample]]], folder: pathlib.Path
-) -> None:
+    """One chart of each thing that was measured at several scales, bench-*.png; bench.png: those
+    of the targets together."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    what, axis = title.split("\n")
-    figure, axes = pyplot.subplots(figsize=(6, 4))
-    for name, points in sorted(lines.items()):
+    charts = curves(samples)
+    for (what, axis), lines in charts.items():
+        figure, axes = pyplot.subplots(figsize=(6, 4))
+        plot(axes, what, axis, lines)
+        name = "".join(c if c.isalnum() else "-" for c in f"{what} {axis}".lower())
+        _save(figure, folder / f"bench-{name}.png")
+    shown = [chart for chart in PANELS if chart in charts]
+    if len(shown) < len(PANELS):
+        return
+    figure, grid = pyplot.subplots(4, 3, figsize=(15, 15))
+    for axes, chart in zip(grid.flat, shown, strict=True):
+        plot(axes, *chart, charts[chart])
+    _save(figure, folder / "bench.png")
+
+
+def curves(samples: Sequence[Sample]) -> dict[tuple[str, str], Lines]:
+    """By what was measured and against which scale: each rival's line, of three points or more."""
+    found: dict[tuple[str, str], Lines] = defaultdict(lambda: defaultdict(list))
+    for sample in samples:
+        for axis, at in sample.scale.items():
+            others = ", ".join(f"{v:,} {k}" for k, v in sample.scale.items() if k != axis)
+            line = f"{sample.who}" + (f", {others}" if others else "")
+            found[sample.what, axis][line].append((at, sample))
+    return {
+        chart: lines for chart, lines in found.items()
+        if max(len({at for at, _ in points}) for points in lines.values()) > 2
+    }  # fmt: skip
+
+
+def plot(axes: Any, what: str, axis: str, lines: Lines) -> None:
+    ours_first = sorted(lines.items(), key=lambda line: (not line[0].startswith(OURS), line[0]))
+    for name, points in ours_first:
         points.sort(key=lambda point: point[0])
         xs, ys = [at for at, _ in points], [s.value for _, s in points]
         spread = [s.spread / 2 for _, s in points]
         axes.errorbar(xs, ys, yerr=spread, marker="o", label=name,
                       linewidth=2 if name.startswith(OURS) else 1)  # fmt: skip
     unit = next(iter(lines.values()))[0][1].unit
-    axes.set(xscale="log", yscale="log", title=what, xlabel=axis, ylabel=unit)
+    # What begins at 0 has no place on a scale of powers.
+    across = "symlog" if min(at for points in lines.values() for at, _ in points) == 0 else "log"
+    axes.set(xscale=across, yscale="log", title=what, xlabel=axis.replace("_", " "), ylabel=unit)
+    low, high = axes.get_ylim()
+    axes.set_ylim(low / 2, high * 2)  # what is flat looks flat
     axes.legend(fontsize=7)
     axes.grid(alpha=0.3, which="both")
+
+
+def _save(figure: Any, path: pathlib.Path) -> None:
+    from matplotlib import pyplot
+
     figure.tight_layout()
-    name = "".join(c if c.isalnum() else "-" for c in f"{what} {axis}".lower())
-    figure.savefig(folder / f"bench-{name}.png", dpi=110)
+    figure.savefig(path, dpi=110 if "-" in path.name else 60)
     pyplot.close(figure)

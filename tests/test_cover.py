@@ -65,6 +65,39 @@ def test_flows_that_went_are_forgotten() -> None:
         assert not consulted.any()
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_flows_come_and_go_in_any_order(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    keys, bits = distinct(400), np.full((400, KEY_BYTES), 255, np.uint8)
+    table, held = Table(400, seed=seed), {}
+    for _ in range(60):
+        for at in draw.permutation(400)[:30]:
+            if at in held:
+                table.remove(np.array([held.pop(at)], np.uint32))
+            else:
+                (held[at],) = table.add(keys[at : at + 1], bits[at : at + 1])
+        found, _ = table.cover(keys)
+        assert found.tolist() == [held.get(at, NOWHERE) for at in range(400)]
+
+
+def test_a_table_keeps_what_it_holds_while_it_grows() -> None:
+    """Far beyond where arrays get pages of their own."""
+    keys, bits = distinct(70_000), np.full((70_000, KEY_BYTES), 255, np.uint8)
+    table = Table(len(keys))
+    numbers = np.concatenate(
+        [table.add(keys[at : at + 1000], bits[at : at + 1000]) for at in range(0, len(keys), 1000)]
+    )
+    found, _ = table.cover(keys)
+    assert (found == numbers).all()
+    assert len(np.unique(numbers)) == len(keys)
+
+
+def distinct(n: int) -> Rows:
+    keys = np.zeros((n, KEY_BYTES), np.uint8)
+    keys[:, 48:52] = np.arange(n, dtype="<u4").view("u1").reshape(-1, 4)
+    return keys
+
+
 def test_a_full_table_takes_no_more() -> None:
     keys, bits = drawn(1, 300, 1)
     bits[:] = 255
