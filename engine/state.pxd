@@ -12,6 +12,9 @@
    that a connection is not known is mostly found out without reading memory that is far away.
 7. An entry's tag follows from its key and the table's seed alone: the tag of an entry that is
    missing is known too, and an entry is found by its tag.
+8. Where an entry would be is said by both ends of its connection alone, in no order. So all that a
+   packet asks about its connection, to whatever end and for whatever device, lies together: in the
+   marks, in the slots, and in the index from tags to flows.
 """
 
 from onehop.engine.buffer cimport Buffer
@@ -43,6 +46,7 @@ cdef enum:
     HEADER_BYTES = 128     # sizeof(StateHeader)
     SLOT_BYTES = 97        # sizeof(StateEntry), and its mark
     TAG_MARK = 0xa5        # a tag's low byte
+    NEAR_BITS = 0xffffffc000000000  # of a tag: those that the ends of a connection alone decide
     TCP_FIN = 1
     TCP_SYN = 2
     TCP_RST = 4

@@ -21,7 +21,7 @@ cdef extern from *:
 
 cdef enum:
     MAGIC = 0x6f6e65686f7073   # "onehops"
-    TABLE_VERSION = 3
+    TABLE_VERSION = 4
     SWEEP_NS = 2_000_000_000   # the hand's time around
     MAX_TURNS = 8              # to mend a table
     MIN_SLOTS = 4
@@ -181,15 +181,20 @@ cdef void state_key_swap(StateKey* to, const StateKey* key) noexcept nogil:
 
 
 cdef tag_t state_tag(const StateTable* table, const StateKey* key) noexcept nogil:
-    """Three products that do not wait for each other (as Wang Yi's wyhash has it)."""
+    """Products as Wang Yi's wyhash has them: of each address, of both ends in no order, of all."""
     cdef const uint64_t* words = <const uint64_t*>key
     cdef uint64_t seed = table.header.seed if table != NULL else 0
-    cdef uint64_t mixed = folded(
+    cdef uint64_t source = folded(
         words[0] ^ seed ^ 0x9e3779b97f4a7c15u, words[1] ^ seed ^ 0xff51afd7ed558ccdu)
-    mixed ^= folded(words[2] ^ seed ^ 0xc4ceb9fe1a85ec53u, words[3] ^ seed ^ 0xbf58476d1ce4e5b9u)
-    mixed = folded(mixed ^ 0x94d049bb133111ebu, folded(
-        words[4] ^ seed ^ 0xd6e8feb86659fd93u, words[5] ^ seed ^ 0xa0761d6478bd642fu))
-    return (mixed & ~<uint64_t>0xff) | TAG_MARK
+    cdef uint64_t destination = folded(
+        words[2] ^ seed ^ 0x9e3779b97f4a7c15u, words[3] ^ seed ^ 0xff51afd7ed558ccdu)
+    cdef uint64_t ports = (  # sum and product say which two, and no more
+        <uint64_t>key.sport * key.dport << 32 | <uint64_t>(key.sport + key.dport) << 8 | key.proto)
+    cdef uint64_t near = folded(
+        source + destination ^ 0xd6e8feb86659fd93u, ports ^ seed ^ 0xa0761d6478bd642fu)
+    cdef uint64_t all_ = folded(
+        source ^ words[5] ^ 0xc4ceb9fe1a85ec53u, destination ^ words[4] ^ 0xbf58476d1ce4e5b9u)
+    return near & NEAR_BITS | all_ & ~<uint64_t>NEAR_BITS & ~<uint64_t>0xff | TAG_MARK
 
 
 # --- to find
