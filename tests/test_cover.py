@@ -65,19 +65,21 @@ def test_flows_that_went_are_forgotten() -> None:
         assert not consulted.any()
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_flows_come_and_go_in_any_order(seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    keys, bits = distinct(400), np.full((400, KEY_BYTES), 255, np.uint8)
-    table, held = Table(400, seed=seed), {}
-    for _ in range(60):
-        for at in draw.permutation(400)[:30]:
+@pytest.mark.parametrize(("count", "seeds"), ((100, range(100)), (3000, range(4))))
+def test_flows_come_and_go_in_any_order(count: int, seeds: range) -> None:
+    """Also while what finds them is growing; of few flows, all are asked for at each step."""
+    bits = np.full((count, KEY_BYTES), 255, np.uint8)
+    for seed in seeds:
+        keys = np.random.default_rng(seed).integers(0, 256, (count, KEY_BYTES), np.uint8)
+        table, held = Table(count, seed=seed), {}
+        for n, at in enumerate(np.random.default_rng(seed).integers(0, count, 3 * count)):
             if at in held:
                 table.remove(np.array([held.pop(at)], np.uint32))
             else:
                 (held[at],) = table.add(keys[at : at + 1], bits[at : at + 1])
-        found, _ = table.cover(keys)
-        assert found.tolist() == [held.get(at, NOWHERE) for at in range(400)]
+            if count == 100 or n % 200 == 0:
+                found, _ = table.cover(keys)
+                assert found.tolist() == [held.get(at, NOWHERE) for at in range(count)]
 
 
 def test_a_table_keeps_what_it_holds_while_it_grows() -> None:
