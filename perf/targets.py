@@ -46,18 +46,19 @@ FIRST = "first packet, stateful"
 TARGETS = (
     Target(name="first packet, stateful, in batches", what=FIRST, unit="µs", limit=2,
            peer="MidoNet (derived)", at={"batch": 1000},
-           ceiling="15 500 instructions, no function more than 5 % of them, and memory that is far"
-           " away: a connection's three entries, tags and flow; best measured 2.2 µs"),
+           ceiling="13 500 instructions, no function more than 4 % of them, and memory that is far"
+           " away; 1.2 to 1.8 µs by what else the processor does; a build guided by a profile"
+           " takes a tenth off"),
     Target(name="first packet, stateful, one at a time", what=FIRST, unit="µs", limit=3,
            peer="the oracle", at={"batch": 1},
-           ceiling="what a packet costs in a batch, and 1 µs for a call of its own from Python;"
-           " best measured 3.2 µs"),
+           ceiling="what a packet costs in a batch, and 0.5 µs for a call of its own from Python;"
+           " 1.7 to 2.3 µs by what else the processor does"),
     Target(name="first packet, stateless L2", what="first packet, L2", unit="µs", limit=1,
            peer="Ryu's objects", at={"batch": 1000}),
     Target(name="first packet, stateless L3", what="first packet, L3", unit="µs", limit=1,
            peer="Ryu's objects", at={"batch": 1000},
            ceiling="three devices instead of L2's one, each with tags and a copy of the packet;"
-           " best measured 1.08 µs (L2 0.65)"),
+           " 0.6 to 0.9 µs by what else the processor does (L2 0.25 to 0.46)"),
     Target(name="flow table lookup with wildcards", what="flow lookup", unit="/s", times=2,
            peer="OVS classifier", at={"flows": 100_000, "masks": 32}, everywhere=True),
     Target(name="rule evaluation, ACL", what="rules, acl", unit="/s", limit=2e6,
@@ -92,7 +93,7 @@ TARGETS = (
     Target(name="first-packet delay, median", what="first-packet delay p50", unit="ms", limit=0.5,
            peer="ready bytes", beside=("OVN", "OVN, cold"), at={"pairs": 200},
            ceiling="ready bytes have 0.08 to 0.22 ms; the agent's green threads, Python and"
-           " engine, their caches cold after 20 ms, take 0.1 to 0.3 more; best measured 0.19 ms"),
+           " engine, their caches cold after 20 ms, take 0.1 to 0.3 more; best measured 0.15 ms"),
     Target(name="first-packet delay, 99 %", what="first-packet delay p99", unit="ms", limit=2,
            peer="ready bytes", beside=("OVN", "OVN, cold"), at={"pairs": 200},
            ceiling="the second longest of 200 visits: 1.2 to 2.5 ms from run to run; ready bytes,"

@@ -6,7 +6,7 @@ import pytest
 from record import Sample
 from targets import TARGETS, Target, find
 
-KNOWN_MISSED = (  # on the machine that docs/performance.md speaks of
+KNOWN_MISSED = (  # on slower machines, or beside other work
     "first packet, stateful, in batches",
     "first packet, stateful, one at a time",
     "first packet, stateless L3",
