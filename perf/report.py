@@ -95,14 +95,14 @@ def draw(samples: Sequence[Sample], folder: pathlib.Path) -> None:
         figure, axes = pyplot.subplots(figsize=(6, 4))
         plot(axes, what, axis, lines)
         name = "".join(c if c.isalnum() else "-" for c in f"{what} {axis}".lower())
-        _save(figure, folder / f"bench-{name}.png")
+        _save(figure, folder / f"bench-{name}.png", 110)
     shown = [chart for chart in PANELS if chart in charts]
     if len(shown) < len(PANELS):
         return
     figure, grid = pyplot.subplots(4, 3, figsize=(15, 15))
     for axes, chart in zip(grid.flat, shown, strict=True):
         plot(axes, *chart, charts[chart])
-    _save(figure, folder / "bench.png")
+    _save(figure, folder / "bench.png", 60)
 
 
 def curves(samples: Sequence[Sample]) -> dict[tuple[str, str], Lines]:
@@ -137,9 +137,9 @@ def plot(axes: Any, what: str, axis: str, lines: Lines) -> None:
     axes.grid(alpha=0.3, which="both")
 
 
-def _save(figure: Any, path: pathlib.Path) -> None:
+def _save(figure: Any, path: pathlib.Path, dpi: int) -> None:
     from matplotlib import pyplot
 
     figure.tight_layout()
-    figure.savefig(path, dpi=110 if "-" in path.name else 60)
+    figure.savefig(path, dpi=dpi)
     pyplot.close(figure)
