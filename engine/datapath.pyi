@@ -31,10 +31,13 @@ class Datapath:
         states: States | None = None,
         patience_ns: int = 0,
         idle_ns: int = 60_000_000_000,
+        bundle_from: int = 0,
     ) -> None:
         """patience_ns: how long a packet is kept whose connection peers may not have told yet.
 
         idle_ns: how long a flow may carry nothing before it is deleted.
+
+        bundle_from: so many flow-mods at once, or more, come out as one bundle; 0: none ever do.
         """
 
     def set_tunnel_port(self, ofport: int) -> None:

@@ -16,6 +16,7 @@ from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
 from onehop.engine.buffer cimport Buffer, grow, let_go
+from onehop.engine.bundle cimport is_bundle_reply, put_bundled
 from onehop.engine.cdefs cimport NONE, idx_t, nsec_t, uint8_t, uint32_t, uint64_t
 from onehop.engine.early cimport (
     Earlies, Early, early_at, early_clear, early_done, early_is_due, early_keep, early_note,
@@ -88,6 +89,9 @@ cdef class Datapath:
     cdef set stale         # tags of ports whose numbers changed
     cdef bint all_stale
     cdef list effects
+    cdef Buffer bundled    # what comes out, with its flow-mods as a bundle
+    cdef uint32_t bundle_from
+    cdef uint32_t n_bundles
 
     def __cinit__(self):
         cdef uint32_t i
@@ -103,6 +107,7 @@ cdef class Datapath:
     def __init__(
         self, Topology topology, *, str host, uint64_t seed=0, uint32_t max_flows=200_000,
         States states=None, nsec_t patience_ns=0, nsec_t idle_ns=60_000_000_000,
+        uint32_t bundle_from=0,
     ):
         self.topology = topology
         self.states = States(seed=seed) if states is None else states
@@ -114,6 +119,7 @@ cdef class Datapath:
         self.max_flows = max_flows
         self.earlies.patience = patience_ns
         self.polling.idle = idle_ns
+        self.bundle_from = bundle_from
         self.places = {}
         self.stale = set()
         self.effects = []
@@ -129,6 +135,7 @@ cdef class Datapath:
             free(self.hot.out.data)
             free(self.hot.actions.data)
             free(self.hot)
+        free(self.bundled.data)
         let_go(self.shares.ports, self.shares.room, sizeof(Share))
         early_clear(&self.earlies)
 
@@ -232,7 +239,7 @@ cdef class Datapath:
                     self.hot.counts[<int>N_MALFORMED] += 1
             elif is_flow_stats(data + at, message_bytes) and get32(data + at + 4) == POLL_XID:
                 polling_answered(&self.polling, self.hot, data + at, message_bytes, now)
-            else:
+            elif not is_bundle_reply(data + at, message_bytes):
                 break
             at += message_bytes
         return at
@@ -486,9 +493,16 @@ cdef class Datapath:
         return found
 
     cdef bytes take_out(self):
-        out = self.hot.out.data[:self.hot.out.len_bytes] if self.hot.out.len_bytes else b""
-        self.hot.out.len_bytes = 0
-        return out
+        cdef Buffer* out = &self.hot.out
+        if self.bundle_from and put_bundled(
+            &self.bundled, out.data, out.len_bytes, self.bundle_from, self.n_bundles
+        ):
+            self.n_bundles += 1
+            out.len_bytes = 0
+            out = &self.bundled
+        found = out.data[:out.len_bytes] if out.len_bytes else b""
+        out.len_bytes = 0
+        return found
 
     @property
     def counters(self):

@@ -19,6 +19,7 @@ from frames import checksum
 from networks import attach, hosts, link, udp, uplink
 from rig import VM1
 
+from onehop.controller.agent.packets import BUNDLE_FROM
 from onehop.engine import model
 from onehop.engine.datapath import Datapath
 from onehop.engine.states import KINDS, RECORD, States
@@ -126,7 +127,8 @@ def hot_path(
 
 def host_of(topology: Topology, *, entries: int, max_flows: int) -> Datapath:
     """The hot path of h1 in this topology, with its machines plugged in."""
-    datapath = Datapath(topology, host="h1", max_flows=max_flows, states=States(entries))
+    datapath = Datapath(topology, host="h1", max_flows=max_flows, states=States(entries),
+                        bundle_from=BUNDLE_FROM)  # fmt: skip
     datapath.set_tunnel_port(1000)
     for port in topology.ports_of_host("h1"):
         datapath.bind(port, int(port.removeprefix("vm")))

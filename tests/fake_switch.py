@@ -17,6 +17,7 @@ from ryu.ofproto import ofproto_parser, ofproto_protocol, ofproto_v1_3
 from ryu.ofproto import ofproto_v1_3_parser as parser13
 
 NO_BUFFER = 0xFFFFFFFF
+ONF, BUNDLE_CONTROL, BUNDLE_ADD = 0x4F4E4600, 2300, 2301
 CONTROLLER, TABLE = ofproto_v1_3.OFPP_CONTROLLER, ofproto_v1_3.OFPP_TABLE
 IN_PORT = ofproto_v1_3.OFPP_IN_PORT
 TTL_REASON = ofproto_v1_3.OFPR_INVALID_TTL
@@ -67,6 +68,7 @@ class FakeSwitch:
         self.outs: list[Out] = []  # what left since `take`
         self.messages: list[str] = []  # names of the messages that came
         self.tells_of_ttl = False  # as a real one: only when asked
+        self._bundles: dict[int, list[bytes]] = {}  # opened
         self._desc = ofproto_protocol.ProtocolDesc(ofproto_v1_3.OFP_VERSION)
 
     def write(self, data: bytes) -> None:
@@ -122,6 +124,8 @@ class FakeSwitch:
             case ofproto_v1_3.OFPT_MULTIPART_REQUEST:
                 self.messages.append("flow_stats")
                 self._flow_stats(raw, xid)
+            case ofproto_v1_3.OFPT_EXPERIMENTER:
+                self._bundle(raw, xid)
             case ofproto_v1_3.OFPT_METER_MOD:
                 self.messages.append("meter_mod")
             case ofproto_v1_3.OFPT_SET_ASYNC:
@@ -129,6 +133,22 @@ class FakeSwitch:
                 self.tells_of_ttl = bool(raw[11] & 1 << TTL_REASON)
             case _:
                 raise AssertionError(f"unexpected message of type {kind}")
+
+    def _bundle(self, raw: bytes, xid: int) -> None:
+        """The ONF's EXT-230: opened, filled with flow-mods, and committed."""
+        experimenter, message, number, kind, flags = struct.unpack_from("!IIIHH", raw, 8)
+        assert (experimenter, flags) == (ONF, 3)
+        if message == BUNDLE_ADD:
+            self._bundles[number].append(raw[24:])
+            return
+        assert message == BUNDLE_CONTROL
+        if kind == 0:
+            self._bundles[number] = []
+        else:
+            for added in self._bundles.pop(number):
+                assert added[1] == ofproto_v1_3.OFPT_FLOW_MOD
+                self.write(added)
+        self.to_agent += raw[:20] + struct.pack("!HH", kind + 1, flags)
 
     def _packet_out(self, raw: bytes) -> None:
         buffer_id, in_port, length = struct.unpack_from("!IIH", raw, 8)

@@ -34,6 +34,7 @@ from onehop.engine.topology import Topology
 Ident = tuple[str, str]
 
 PATIENCE_NS = 50_000_000  # how long a packet waits for what peers may have to say of it
+BUNDLE_FROM = 8  # flow-mods at once
 NO_PORT = "no port left to translate to"
 
 
@@ -53,6 +54,7 @@ class Packets:
             states=self.states,
             patience_ns=PATIENCE_NS if settings.peer_token_file else 0,
             idle_ns=int(settings.idle_s * 1e9),
+            bundle_from=BUNDLE_FROM,
         )
         self.waiting = Waiting()
         self.counters: Counter[str] = Counter()

@@ -22,6 +22,7 @@ HELLO, ECHO_REQUEST, ECHO_REPLY, FEATURES_REQUEST, FEATURES_REPLY = 0, 2, 3, 5, 
 PACKET_OUT, FLOW_MOD, MULTIPART_REQUEST, MULTIPART_REPLY, BARRIER_REQUEST = 13, 14, 18, 19, 20
 BARRIER_REPLY, PORT_DESC = 21, 13
 Running = contextlib.AbstractContextManager[int]
+EXPERIMENTER, BUNDLE_HEAD = 4, 24  # a flow-mod of a bundle, and what stands before it
 UNDER_WAY = 2000
 START_S, ANSWER_S = 60.0, 120.0
 RYU_MANAGER = pathlib.Path(sys.executable).with_name("ryu-manager")
@@ -98,7 +99,9 @@ class Switch:
             kind, length = data[at + 1], data[at + 2] << 8 | data[at + 3]
             if at + length > len(data):
                 break
-            if kind == FLOW_MOD:
+            if kind == EXPERIMENTER and length > BUNDLE_HEAD:
+                self.flow_mods += data[at + BUNDLE_HEAD + 25] == 0
+            elif kind == FLOW_MOD:
                 self.flow_mods += data[at + 25] == 0  # not those that change or delete
             elif kind == PACKET_OUT:
                 self.packet_outs += 1

@@ -41,8 +41,9 @@ OUT = datagram(GATEWAY, "192.0.2.7")
 class Controlled:
     """An OVS, its far ends, and the hot path that answers it."""
 
-    def __init__(self, node: Node, ovs: Ovs, connection: socket.socket) -> None:
+    def __init__(self, node: Node, ovs: Ovs, connection: socket.socket, bundle_from: int) -> None:
         self.ovs = ovs
+        self._bundle_from = bundle_from
         self.connection = connection
         self.topology = Topology()
         self.topology.update(rig.network())
@@ -56,7 +57,7 @@ class Controlled:
         self.settle()
 
     def restart(self) -> None:
-        self.datapath = Datapath(self.topology, host="h1")
+        self.datapath = Datapath(self.topology, host="h1", bundle_from=self._bundle_from)
         self.datapath.set_tunnel_port(self.ovs.number(TUNNEL))
         for port, device in DEVICES.items():
             self.datapath.bind(port, self.ovs.number(device))
@@ -140,8 +141,8 @@ class Controlled:
             self._barrier = True
 
 
-@pytest.fixture
-def switch(net: Net) -> Iterator[Controlled]:
+@pytest.fixture(params=(0, 1), ids=("one by one", "in bundles"))
+def switch(net: Net, request: pytest.FixtureRequest) -> Iterator[Controlled]:
     node = net.node("hot")
     node.ip("link", "set", "lo", "up")
     ovs = net.switch(node)
@@ -163,7 +164,7 @@ def switch(net: Net) -> Iterator[Controlled]:
         _make_bridge(ovs)
         listening.settimeout(DEADLINE_S)
         connection = stack.enter_context(listening.accept()[0])
-        controlled = Controlled(node, ovs, connection)
+        controlled = Controlled(node, ovs, connection, request.param)
         controlled.inside = ends
         yield controlled
 
