@@ -32,11 +32,12 @@ cdef extern from *:
             moved = mmap(NULL, after, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (moved == MAP_FAILED)
             return NULL;
-        if (before < FAR && before > 0)
-            memcpy(moved, items, before);
-        if (before < FAR)
-            free(items);
         ask_for_huge_pages(moved, after);
+        if (before < FAR) {
+            if (before)
+                memcpy(moved, items, before);
+            free(items);
+        }
         return moved;
     }
     static inline void *enlarged(void *items, uint64_t before, uint64_t after)

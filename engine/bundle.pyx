@@ -5,11 +5,9 @@ from libc.string cimport memcpy
 from onehop.engine.buffer cimport reserve, written
 from onehop.engine.cdefs cimport uint16_t
 from onehop.engine.octets cimport get16, get32, put16, put32
-from onehop.engine.openflow cimport OFP_VERSION, OFPT_FLOW_MOD
+from onehop.engine.openflow cimport OFP_VERSION, OFPT_EXPERIMENTER, OFPT_FLOW_MOD, ONF
 
 cdef enum:
-    OFPT_EXPERIMENTER = 4
-    ONF = 0x4f4e4600
     CONTROL = 2300         # messages of the extension
     ADD = 2301
     OPEN = 0               # kinds of control messages; a reply has the next number

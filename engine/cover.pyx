@@ -158,7 +158,7 @@ cdef void ask_group(
     uint32_t n, FlowKey* consulted,
 ) noexcept nogil:
     """Have what the first mask to be tried needs on its way, step by step for all."""
-    cdef uint32_t i, slot
+    cdef uint32_t i, at
     for i in range(n):
         add_bits(&consulted[probes[i].key], &cover.groups[group].where)
         aim(cover, flows, group, &keys[probes[i].key], &probes[i])
@@ -172,10 +172,10 @@ cdef void ask_group(
             try_mask(flows, &keys[probes[i].key], &probes[i], &consulted[probes[i].key])
             index_prefetch(&flows.index, probes[i].hash)
     for i in range(n):
-        if probes[i].mask != NONE:
-            slot = index_first(&flows.index, probes[i].hash).number
-            prefetch(&flows.slots[slot - 1 if slot else 0].key)
-            prefetch(&flows.slots[slot - 1 if slot else 0].mask)
+        at = index_first(&flows.index, probes[i].hash).number if probes[i].mask != NONE else 0
+        if at:
+            prefetch(&flows.slots[at - 1].key)
+            prefetch(&flows.slots[at - 1].mask)
 
 
 cdef uint32_t settle(

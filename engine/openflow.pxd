@@ -6,12 +6,14 @@ from onehop.engine.packet cimport FlowKey
 
 cdef enum:
     OFP_VERSION = 4
+    OFPT_EXPERIMENTER = 4
     OFPT_PACKET_IN = 10
     OFPT_PACKET_OUT = 13
     OFPT_FLOW_MOD = 14
     OFPT_MULTIPART_REQUEST = 18
     OFPT_MULTIPART_REPLY = 19
     OFPT_BARRIER_REQUEST = 20
+    ONF = 0x4f4e4600       # an experimenter
     OFPR_INVALID_TTL = 2
     OFPP_IN_PORT = 0xfffffff8
     OFPP_CONTROLLER = 0xfffffffd

@@ -9,6 +9,7 @@ from libc.string cimport memcpy, memset
 
 from onehop.engine.cdefs cimport uint16_t
 from onehop.engine.octets cimport get16, get32, get64, is_zero, put16, put32
+from onehop.engine.openflow cimport ONF
 from onehop.engine.packet cimport (
     ETH_IPV4, ETH_IPV6, FRAG_LATER, IP_ICMP, IP_ICMP6, IP_SCTP, IP_TCP, IP_UDP,
 )
@@ -39,7 +40,6 @@ cdef enum:
     NXM_IP_TTL = 0x00013a00
     NXM_TCP_FLAGS = 0x00014400
     OXM_ONF_TCP_FLAGS = 0xffff5400  # how OVS may say it instead, with ONF behind the header
-    ONF = 0x4f4e4600
     OXM_NEXT = 0x200       # from a field to the next: from a source port to the destination port
     OXM_HAS_MASK = 0x100
     FRAG_ANY_BIT = 1       # NXM_IP_FRAG's bits

@@ -125,7 +125,7 @@ class FakeSwitch:
                 self.messages.append("flow_stats")
                 self._flow_stats(raw, xid)
             case ofproto_v1_3.OFPT_EXPERIMENTER:
-                self._bundle(raw, xid)
+                self._bundle(raw)
             case ofproto_v1_3.OFPT_METER_MOD:
                 self.messages.append("meter_mod")
             case ofproto_v1_3.OFPT_SET_ASYNC:
@@ -134,7 +134,7 @@ class FakeSwitch:
             case _:
                 raise AssertionError(f"unexpected message of type {kind}")
 
-    def _bundle(self, raw: bytes, xid: int) -> None:
+    def _bundle(self, raw: bytes) -> None:
         """The ONF's EXT-230: opened, filled with flow-mods, and committed."""
         experimenter, message, number, kind, flags = struct.unpack_from("!IIIHH", raw, 8)
         assert (experimenter, flags) == (ONF, 3)
